@@ -33,10 +33,12 @@ struct arena {
 
 void arena_init(struct arena *a, size_t chunk_size); /* 0: 4096. Allocates nothing yet */
 void arena_done(struct arena *a);
-void arena_clear(struct arena *a); /* runs cleanups; keeps one chunk, so a pooled arena allocates nothing in steady state */
+void arena_clear(
+    struct arena *a); /* runs cleanups; keeps one chunk, so a pooled arena allocates nothing in steady state */
 
 void *arena_alloc(struct arena *a, size_t n) __attribute__((malloc, returns_nonnull)); /* zeroed, aligned to 16 */
-void *arena_alloc_raw(struct arena *a, size_t n, size_t align) __attribute__((malloc, returns_nonnull)); /* not zeroed */
+void *arena_alloc_raw(struct arena *a, size_t n, size_t align)
+    __attribute__((malloc, returns_nonnull)); /* not zeroed */
 void *arena_copy(struct arena *a, const void *p, size_t n) __attribute__((returns_nonnull));
 struct view arena_view(struct arena *a, struct view v); /* copied, and NUL-terminated behind its end */
 char *arena_str(struct arena *a, struct view v) __attribute__((returns_nonnull));
@@ -54,6 +56,6 @@ void arena_cleanup(struct arena *a, void (*fn)(void *), void *arg);
  *
  *   struct route *r = ARENA_PUSH(&a, plan->routes, plan->n_routes);
  */
-#define ARENA_PUSH(a, array, count)                                                                                 \
+#define ARENA_PUSH(a, array, count)                                                                                    \
     (((array) = arena_grow((a), (array), (count), sizeof((array)[0]))), &(array)[(count)++])
 void *arena_grow(struct arena *a, void *array, size_t count, size_t size) __attribute__((returns_nonnull));

@@ -28,7 +28,8 @@ uint64_t clock_wall(void)
 static const struct {
     const char *name;
     uint64_t ns;
-} units[] = {{"h", 3600 * NS_PER_S}, {"ms", NS_PER_MS}, {"m", 60 * NS_PER_S}, {"s", NS_PER_S}, {"us", NS_PER_US}, {"ns", 1}};
+} units[] = {{"h", 3600 * NS_PER_S}, {"ms", NS_PER_MS}, {"m", 60 * NS_PER_S},
+             {"s", NS_PER_S},        {"us", NS_PER_US}, {"ns", 1}};
 
 static int parse_unit(struct view *text, uint64_t *ret_ns)
 {
@@ -50,10 +51,12 @@ static int parse_part(struct view *text, uint64_t *total)
     double fraction = 0, scale = 0.1;
     size_t digits = 0;
     for (; text->n && text->p[0] >= '0' && text->p[0] <= '9'; *text = view_from(*text, 1), digits++)
-        if (__builtin_mul_overflow(whole, 10u, &whole) || __builtin_add_overflow(whole, (uint64_t)(text->p[0] - '0'), &whole))
+        if (__builtin_mul_overflow(whole, 10u, &whole) ||
+            __builtin_add_overflow(whole, (uint64_t)(text->p[0] - '0'), &whole))
             return -EINVAL;
     if (text->n && text->p[0] == '.')
-        for (*text = view_from(*text, 1); text->n && text->p[0] >= '0' && text->p[0] <= '9'; *text = view_from(*text, 1)) {
+        for (*text = view_from(*text, 1); text->n && text->p[0] >= '0' && text->p[0] <= '9';
+             *text = view_from(*text, 1)) {
             fraction += (text->p[0] - '0') * scale;
             scale /= 10;
             digits++;
@@ -84,7 +87,10 @@ int clock_parse_duration(struct view text, uint64_t *ret_ns)
 
 void clock_print_duration(struct buf *b, uint64_t ns)
 {
-    const char *unit = ns % NS_PER_S == 0 || ns > NS_PER_S ? "s" : ns % NS_PER_MS == 0 ? "ms" : ns % NS_PER_US == 0 ? "us" : "ns";
+    const char *unit = ns % NS_PER_S == 0 || ns > NS_PER_S ? "s"
+                       : ns % NS_PER_MS == 0               ? "ms"
+                       : ns % NS_PER_US == 0               ? "us"
+                                                           : "ns";
     uint64_t scale = unit[0] == 's' ? NS_PER_S : unit[0] == 'm' ? NS_PER_MS : unit[0] == 'u' ? NS_PER_US : 1;
     buf_u64(b, ns / scale);
     uint64_t rest = ns % scale;

@@ -6,7 +6,8 @@
 #include <string.h>
 
 static const char *const severity_names[] = {[DIAG_ERROR] = "error", [DIAG_WARNING] = "warning", [DIAG_INFO] = "info"};
-static const char *const severity_colors[] = {[DIAG_ERROR] = "\033[1;31m", [DIAG_WARNING] = "\033[1;33m", [DIAG_INFO] = "\033[1;36m"};
+static const char *const severity_colors[] = {
+    [DIAG_ERROR] = "\033[1;31m", [DIAG_WARNING] = "\033[1;33m", [DIAG_INFO] = "\033[1;36m"};
 
 void diags_init(struct diags *d, struct arena *a)
 {
@@ -155,16 +156,17 @@ static int by_severity_then_place(const void *a, const void *b)
     int c = view_cmp(x->at.file, y->at.file);
     if (c)
         return c;
-    return x->at.line != y->at.line ? (x->at.line < y->at.line ? -1 : 1) : (x->at.col > y->at.col) - (x->at.col < y->at.col);
+    return x->at.line != y->at.line ? (x->at.line < y->at.line ? -1 : 1)
+                                    : (x->at.col > y->at.col) - (x->at.col < y->at.col);
 }
 
 static const struct diag **sorted(const struct diags *d, size_t *ret_n)
 {
     size_t n = 0, i = 0;
-    LIST_EACH(&d->all, struct diag, link, one)
+    LIST_EACH (&d->all, struct diag, link, one)
         n++;
     const struct diag **order = mem_alloc(n * sizeof(struct diag *));
-    LIST_EACH(&d->all, struct diag, link, one)
+    LIST_EACH (&d->all, struct diag, link, one)
         order[i++] = one;
     if (n)
         qsort(order, n, sizeof(*order), by_severity_then_place);

@@ -36,8 +36,8 @@ enum diag_severity {
 
 /* Where a value was written. Travels from the YAML into the plan and over xDS, so that a proxy can name it. */
 struct origin {
-    struct view file;             /* empty when it came from an API server */
-    uint32_t line, col, span;     /* 1-based; span: bytes to underline; 0: unknown */
+    struct view file;              /* empty when it came from an API server */
+    uint32_t line, col, span;      /* 1-based; span: bytes to underline; 0: unknown */
     struct view api_version, kind; /* of the object, e.g. networking.istio.io/v1, VirtualService */
     struct view ns, name;
     struct view path; /* field path: spec.http[1].route[0].destination.host */
@@ -63,9 +63,10 @@ struct diag *diag_add(struct diags *d, enum diag_severity severity, const char *
 struct view diag_text(struct diags *d, const char *fmt, ...) printf_like(2, 3);
 
 void diag_print(const struct diag *d, struct buf *out, bool color);
-void diag_print_json(const struct diag *d, struct buf *out);           /* one object, no newline */
-void diags_print(const struct diags *d, struct buf *out, bool color); /* worst first, then by file and line; a summary line */
-void diags_print_json(const struct diags *d, struct buf *out);         /* an array */
+void diag_print_json(const struct diag *d, struct buf *out); /* one object, no newline */
+void diags_print(const struct diags *d, struct buf *out,
+                 bool color);                                  /* worst first, then by file and line; a summary line */
+void diags_print_json(const struct diags *d, struct buf *out); /* an array */
 
 /* The nearest of `known` by edit distance (at most 2, or a third of the length), or the empty view. */
 struct view diag_nearest(struct view word, const struct view *known, size_t n_known);

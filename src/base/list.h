@@ -62,8 +62,7 @@ static inline struct list *list_pop(struct list *l)
 }
 
 #define LIST_ITEM(node, type, member) CONTAINER_OF(node, type, member)
-#define LIST_EACH(head, type, member, item)                                                                         \
-    for (type *item = LIST_ITEM((head)->next, type, member),                                                        \
-              *item##_next = LIST_ITEM(item->member.next, type, member);                                            \
-         &item->member != (head);                                                                                   \
-         item = item##_next, item##_next = LIST_ITEM(item##_next->member.next, type, member))
+#define LIST_EACH(head, type, member, item)                                                                            \
+    for (type *item = LIST_ITEM((head)->next, type, member),                                                           \
+              *item##_next = LIST_ITEM(item->member.next, type, member);                                               \
+         &item->member != (head); item = item##_next, item##_next = LIST_ITEM(item##_next->member.next, type, member))

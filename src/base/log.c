@@ -14,7 +14,8 @@
 static enum log_level most = LOG_INFO; /* process-wide by design, see log.h */
 static bool as_json;
 
-static const char *const names[] = {[LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
+static const char *const names[] = {
+    [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
 
 void log_set(enum log_level level, bool json)
 {

@@ -30,7 +30,7 @@ struct map {
 
 void map_init(struct map *m, struct arena *a);
 void map_done(struct map *m);
-void *map_get(const struct map *m, struct view key); /* NULL when absent */
+void *map_get(const struct map *m, struct view key);       /* NULL when absent */
 void map_put(struct map *m, struct view key, void *value); /* replaces; value must not be NULL */
 void *map_del(struct map *m, struct view key);             /* what was there, or NULL */
 static inline uint32_t map_size(const struct map *m)
@@ -38,6 +38,6 @@ static inline uint32_t map_size(const struct map *m)
     return m->live;
 }
 
-#define MAP_EACH(m, it)                                                                                              \
-    for (struct map_item *it = (m)->items; it && it < (m)->items + (m)->n_items; it++)                              \
+#define MAP_EACH(m, it)                                                                                                \
+    for (struct map_item *it = (m)->items; it && it < (m)->items + (m)->n_items; it++)                                 \
         if (it->value)

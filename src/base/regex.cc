@@ -12,7 +12,8 @@ extern "C" {
 #include "base/regex.h"
 }
 
-namespace {
+namespace
+{
 enum Form { ENGINE, LITERAL, PREFIX, SUFFIX, ANYTHING };
 
 bool plain(re2::StringPiece s)

@@ -11,10 +11,18 @@ static const struct {
     uint64_t ns;
     const char *printed; /* NULL: the text is refused */
 } durations[] = {
-    {"1s", NS_PER_S, "1s"},          {"100ms", 100 * NS_PER_MS, "100ms"}, {"1.5s", 1500 * NS_PER_MS, "1.5s"},
-    {"1h30m", 5400 * NS_PER_S, "5400s"}, {"0", 0, "0s"},                 {"0s", 0, "0s"},
-    {"250us", 250000, "250us"},      {"", 0, NULL},                      {"10", 0, NULL},
-    {"10 seconds", 0, NULL},         {"s", 0, NULL},                     {"-1s", 0, NULL},
+    {"1s", NS_PER_S, "1s"},
+    {"100ms", 100 * NS_PER_MS, "100ms"},
+    {"1.5s", 1500 * NS_PER_MS, "1.5s"},
+    {"1h30m", 5400 * NS_PER_S, "5400s"},
+    {"0", 0, "0s"},
+    {"0s", 0, "0s"},
+    {"250us", 250000, "250us"},
+    {"", 0, NULL},
+    {"10", 0, NULL},
+    {"10 seconds", 0, NULL},
+    {"s", 0, NULL},
+    {"-1s", 0, NULL},
     {"99999999999999999999h", 0, NULL},
 };
 

@@ -14,8 +14,14 @@ static void the_picture_points_at_the_value(void **state)
     struct buf out = {0};
     arena_init(&a, 0);
     diags_init(&diags, &a);
-    struct origin at = {.file = VIEW("r.yaml"), .line = 14, .col = 7, .span = 7, .kind = VIEW("VirtualService"),
-                        .ns = VIEW("default"), .name = VIEW("reviews"), .path = VIEW("spec.hosts[0]")};
+    struct origin at = {.file = VIEW("r.yaml"),
+                        .line = 14,
+                        .col = 7,
+                        .span = 7,
+                        .kind = VIEW("VirtualService"),
+                        .ns = VIEW("default"),
+                        .name = VIEW("reviews"),
+                        .path = VIEW("spec.hosts[0]")};
     struct diag *d = diag_add(&diags, DIAG_ERROR, "IST0101", &at);
     d->title = VIEW("no such host");
     d->label = VIEW("unknown");

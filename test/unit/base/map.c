@@ -21,8 +21,7 @@ static void a_thousand_keys_come_and_go(void **state)
     for (uintptr_t i = 1; i <= 1000; i++)
         assert_ptr_equal(map_get(&m, arena_printf(&a, "key-%lu", (unsigned long)i)), i % 2 ? NULL : (void *)i);
     uintptr_t last = 0;
-    MAP_EACH(&m, it)
-    {
+    MAP_EACH (&m, it) {
         assert_true((uintptr_t)it->value > last);
         last = (uintptr_t)it->value;
     }

@@ -10,9 +10,10 @@ static const struct {
     const char *pattern, *text;
     bool match;
 } cases[] = {
-    {"/api", "/api", true},       {"/api", "/api/x", false},  {"/api.*", "/api/x", true}, {".*html", "/a.html", true},
-    {".*", "", true},             {"/v[0-9]+", "/v12", true}, {"/v[0-9]+", "/v12/", false}, {"a|ab", "ab", true},
-    {"(?i)jason", "JASON", true}, {"a.c", "abc", true},
+    {"/api", "/api", true},       {"/api", "/api/x", false}, {"/api.*", "/api/x", true},
+    {".*html", "/a.html", true},  {".*", "", true},          {"/v[0-9]+", "/v12", true},
+    {"/v[0-9]+", "/v12/", false}, {"a|ab", "ab", true},      {"(?i)jason", "JASON", true},
+    {"a.c", "abc", true},
 };
 
 static void the_whole_text_must_match(void **state)
@@ -56,7 +57,8 @@ static void groups_are_substituted(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(the_whole_text_must_match), cmocka_unit_test(a_bad_pattern_is_explained),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(the_whole_text_must_match),
+                                       cmocka_unit_test(a_bad_pattern_is_explained),
                                        cmocka_unit_test(groups_are_substituted)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,8 +26,14 @@ static void numbers_are_strict(void **state)
     static const struct {
         const char *text;
         int result;
-    } cases[] = {{"0", 0}, {"42", 0}, {"18446744073709551615", 0}, {"18446744073709551616", -ERANGE},
-                 {"", -EINVAL}, {"+1", -EINVAL}, {"0x1", -EINVAL}, {"1 ", -EINVAL}};
+    } cases[] = {{"0", 0},
+                 {"42", 0},
+                 {"18446744073709551615", 0},
+                 {"18446744073709551616", -ERANGE},
+                 {"", -EINVAL},
+                 {"+1", -EINVAL},
+                 {"0x1", -EINVAL},
+                 {"1 ", -EINVAL}};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         uint64_t n;
         assert_int_equal(view_u64(view_of(cases[i].text), &n), cases[i].result);
@@ -45,7 +51,8 @@ static void case_is_folded_in_ascii_only(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(cutting_yields_every_field), cmocka_unit_test(numbers_are_strict),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(cutting_yields_every_field),
+                                       cmocka_unit_test(numbers_are_strict),
                                        cmocka_unit_test(case_is_folded_in_ascii_only)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
