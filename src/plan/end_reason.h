@@ -27,5 +27,3 @@ const struct end_reason_info *end_reason_info(enum end_reason reason) __attribut
 #define END_REASONS_MAX 128
 unsigned end_reason_count(void);
 
-/* grpc-status for an HTTP status that has none (gRPC over HTTP/2, http-grpc-status-mapping). */
-int grpc_status_of_http(uint16_t status);
