@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Traffic flows on while things change: readiness, rollouts, certificates, the control plane."""
+import json
+import threading
+
+import pytest
+
+from sandbox import LOGGED, ROOT, Sandbox, client, server, until
+
+BOOKINFO = f"{ROOT}/build/samples/bookinfo/bookinfo"
+
+
+@pytest.fixture(scope="module")
+def mesh():
+    manifests = LOGGED + client() + server("web", replicas=2, extra="readinessProbe: {}").replace(
+        "readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}\n", "").replace(
+        "readinessProbe: {}", "readinessProbe: {httpGet: {path: /ready, port: 8080}, periodSeconds: 1, failureThreshold: 1}")
+    with Sandbox("lifecycle", manifests) as s:
+        yield s
+
+
+class Load:
+    """200 requests a second from the client pod for some seconds; `ended` gives the summary and fails on any error."""
+
+    def __init__(self, mesh, seconds, rate=200):
+        self.mesh, self.out = mesh, None
+
+        def work():
+            self.out = mesh.sh("app=client", f"{BOOKINFO} loadgen --url http://web:8080/ --rate {rate} --seconds {seconds}; true",
+                               timeout=seconds + 60)
+        self.thread = threading.Thread(target=work)
+        self.thread.start()
+
+    def ended(self):
+        self.thread.join()
+        summary = self.out.strip().split("\n")[-1]
+        assert " 0 failed" in summary, self.out[-2000:]
+        return int(summary.split()[1])
+
+
+def test_an_unready_pod_leaves_the_endpoints_and_comes_back(mesh):
+    names = lambda: set(json.loads(mesh.client("http web 8080 30"))["names"])
+    both = until("two endpoints", lambda: names() if len(names()) == 2 else None)
+    pod = mesh.pods("app=web")[0]["metadata"]["name"]
+    mesh("exec", pod, "--", "touch", "/tmp/unready")
+    try:
+        until("one endpoint", lambda: len(names()) == 1)
+    finally:
+        mesh("exec", pod, "--", "rm", "/tmp/unready")
+    assert until("two endpoints again", lambda: names() if len(names()) == 2 else None) == both
+
+
+def test_no_error_while_a_deployment_rolls(mesh):
+    load = Load(mesh, 15)
+    before = {p["metadata"]["name"] for p in mesh.pods("app=web")}
+    mesh("rollout", "restart", "deployment/web")
+    mesh("rollout", "status", "deployment/web", "--timeout", "30s")
+    until("all pods are new", lambda: not before & {p["metadata"]["name"] for p in mesh.pods("app=web")}, timeout=30)
+    assert load.ended() >= 2900
+
+
+def test_no_error_while_the_control_plane_is_killed_and_restarted(mesh):
+    load = Load(mesh, 12)
+    pod = mesh.pod("app=istiod", "istio-system")
+    before = mesh.get("pod", pod, "-n", "istio-system")["status"]["containerStatuses"][0]["restartCount"]
+    mesh("exec", pod, "-n", "istio-system", "--", "/bin/sh", "-c", "kill -9 1", check=False)
+    until("restarted and ready", lambda: (lambda s: s["restartCount"] > before and s["ready"])(
+        mesh.get("pod", pod, "-n", "istio-system")["status"]["containerStatuses"][0]), timeout=30)
+    mesh.apply("""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web}
+spec:
+  hosts: [web]
+  http:
+  - headers: {response: {set: {x-after: restart}}}
+    route: [{destination: {host: web}}]
+""")
+    until("a change made after the restart arrives", lambda: "x-after: restart" in mesh.sh("app=client", "curl -si http://web:8080/"))
+    assert load.ended() >= 2300
+
+
+def test_no_error_while_certificates_renew(mesh):
+    """Certificates of a few seconds: every proxy renews several times during the load."""
+    manifests = LOGGED + client() + server("web", replicas=2)
+    with Sandbox("renewal", manifests, up=["--certificate-ttl", "8s"]) as short:
+        load = Load(short, 15)
+        serial = lambda: short.sh("app=client", "curl -s http://127.0.0.1:15000/certs", container="istio-proxy")
+        first = serial()
+        until("another certificate", lambda: serial() != first, timeout=14)
+        assert load.ended() >= 2900

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mistakes: what is refused keeps the last good configuration, what is accepted names its effect, and the wire does what Istio does."""
+import json
+
+import pytest
+
+from sandbox import LOGGED, Sandbox, client, server, until
+
+
+@pytest.fixture(scope="module")
+def mesh():
+    with Sandbox("mistakes", LOGGED + client() + server("web", labels="version: v1")) as s:
+        yield s
+
+
+def rule(http, name="web"):
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: {name}}}
+spec:
+  hosts: [web]
+  http:
+{http}
+"""
+
+
+# name, routes, in the message
+REFUSED = [
+    ("an unknown field", "  - route: [{destination: {host: web}}]\n    timeOut: 1s", ["timeOut", "timeout", ":8:5"]),
+    ("a bad duration", "  - route: [{destination: {host: web}}]\n    timeout: 10 seconds", ["10 seconds"]),
+    ("a bad regex", "  - match: [{uri: {regex: '[0-9'}}]\n    route: [{destination: {host: web}}]", ["[0-9", "missing closing ]"]),
+    ("a negative weight", "  - route: [{destination: {host: web}, weight: -10}]", ["-10"]),
+    ("all weights zero", "  - route: [{destination: {host: web}, weight: 0}, {destination: {host: web}, weight: 0}]", ["weight"]),
+    ("no route", "  - match: [{uri: {prefix: /}}]", ["route"]),
+    ("broken YAML", "  - route: [", ["error"]),
+]
+
+
+@pytest.mark.parametrize("name,http,words", REFUSED, ids=[r[0] for r in REFUSED])
+def test_refused(mesh, name, http, words):
+    out = mesh.apply(rule(http), check=False)
+    assert out.returncode == 1, out
+    text = out.stdout + out.stderr
+    assert "error[" in text
+    for word in words:
+        assert word in text, text
+    assert mesh.ask("http://web:8080/")[0] == 200
+
+
+def test_a_refused_change_keeps_the_last_good_one(mesh):
+    good = "  - headers: {response: {set: {x-rule: good}}}\n    route: [{destination: {host: web}}]"
+    headers = lambda: mesh.sh("app=client", "curl -si http://web:8080/")
+    mesh.apply(rule(good))
+    try:
+        until("the good rule", lambda: "x-rule: good" in headers())
+        assert mesh.apply(rule(good.replace("good", "bad") + "\n    timeOut: 1s"), check=False).returncode == 1
+        assert "x-rule: good" in headers()
+    finally:
+        mesh("delete", "virtualservice", "web")
+
+
+# name, routes, warning's code and words, status, flag, part of weft-reason
+ACCEPTED = [
+    ("unknown host", "  - route: [{destination: {host: wep}}]", ["IST0101", "wep", "did you mean `web`"], 503, "NC", "wep"),
+    ("unknown subset", "  - route: [{destination: {host: web, subset: v9}}]", ["IST0101", "v9"], 503, "NC", "v9"),
+    ("no matching route", "  - match: [{uri: {prefix: /only-this}}]\n    route: [{destination: {host: web}}]", [], 404, "NR", "web"),
+]
+
+
+@pytest.mark.parametrize("name,http,words,status,flag,reason", ACCEPTED, ids=[a[0] for a in ACCEPTED])
+def test_accepted_with_its_effect(mesh, name, http, words, status, flag, reason):
+    out = mesh.apply(rule(http))
+    try:
+        for word in words:
+            assert word in out.stdout + out.stderr, out
+        if words:
+            assert "effect" in out.stdout + out.stderr
+        until(f"{status} {flag}", lambda: mesh.ask("http://web:8080/")[0] == status)
+        line = until("an access log line", lambda: [l for l in mesh.proxy_log("app=client") if l.get("response_flags") == flag])[-1]
+        assert line["response_code"] == status
+        assert reason in line["weft-reason"] and "VirtualService default/web" in line["weft-reason"], line
+    finally:
+        mesh("delete", "virtualservice", "web")
+    until("200 again", lambda: mesh.ask("http://web:8080/")[0] == 200)
+
+
+def test_a_subset_without_endpoints_is_503_uh(mesh):
+    mesh.apply("""
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: web}
+spec:
+  host: web
+  subsets: [{name: empty, labels: {version: none}}]
+""" + "---" + rule("  - route: [{destination: {host: web, subset: empty}}]"))
+    try:
+        until("503", lambda: mesh.ask("http://web:8080/")[0] == 503)
+        until("flag UH", lambda: any(l.get("response_flags") == "UH" for l in mesh.proxy_log("app=client")))
+    finally:
+        mesh("delete", "virtualservice", "web")
+        mesh("delete", "destinationrule", "web")
+    until("200 again", lambda: mesh.ask("http://web:8080/")[0] == 200)
+
+
+def test_unknown_kinds_are_named_with_the_nearest(mesh):
+    out = mesh.apply("""
+apiVersion: networking.istio.io/v1
+kind: VirtualServise
+metadata: {name: x}
+spec: {}
+""", check=False)
+    assert out.returncode == 1
+    assert "VirtualService" in out.stdout + out.stderr
