@@ -32,12 +32,12 @@ struct node_field {
 };
 
 struct node {
-    uint8_t type;   /* enum node_type */
-    bool quoted;    /* a string that was quoted or a block */
-    bool block;     /* a block scalar: its content starts on line + 1 */
+    uint8_t type;             /* enum node_type */
+    bool quoted;              /* a string that was quoted or a block */
+    bool block;               /* a block scalar: its content starts on line + 1 */
     uint32_t line, col, span; /* as in pull_event; 0 for nodes that code made */
-    uint32_t n;     /* elements of items or fields */
-    uint32_t weight; /* nodes below, aliases counted each time: bounds what walking the tree costs */
+    uint32_t n;               /* elements of items or fields */
+    uint32_t weight;          /* nodes below, aliases counted each time: bounds what walking the tree costs */
     union {
         struct view text;          /* scalars: as written, escapes resolved */
         struct node **items;       /* NODE_SEQ */
@@ -55,13 +55,13 @@ int node_parse(struct arena *a, struct view text, struct node **ret_node, struct
 
 /* Asking. All accept NULL and answer as if the value were absent. */
 
-struct node *node_get(const struct node *map, struct view key);           /* NULL when absent */
+struct node *node_get(const struct node *map, struct view key);               /* NULL when absent */
 const struct node_field *node_field(const struct node *map, struct view key); /* with the key's place */
-struct node *node_at(const struct node *tree, const char *path);          /* "spec.containers.0.name"; no keys with dots */
-struct view node_text(const struct node *n);                              /* a string's text, else empty */
+struct node *node_at(const struct node *tree, const char *path); /* "spec.containers.0.name"; no keys with dots */
+struct view node_text(const struct node *n);                     /* a string's text, else empty */
 struct view node_text_at(const struct node *tree, const char *path);
 bool node_is(const struct node *n, enum node_type type);
-const char *node_type_name(enum node_type type); /* "a string", "a list" … for messages */
+const char *node_type_name(enum node_type type);                   /* "a string", "a list" … for messages */
 int node_i64(const struct node *n, int64_t *ret_value) must_check; /* NODE_INT only; -EINVAL, -ERANGE */
 int node_f64(const struct node *n, double *ret_value) must_check;  /* NODE_INT or NODE_FLOAT */
 bool node_bool(const struct node *n, bool absent);                 /* NODE_BOOL, else `absent` */
@@ -74,11 +74,12 @@ struct node *node_str(struct arena *a, struct view text);
 struct node *node_int(struct arena *a, int64_t value);
 struct node *node_bool_new(struct arena *a, bool value);
 struct node *node_copy(struct arena *a, const struct node *n); /* deep, texts too: shares nothing with the original */
-void node_set(struct arena *a, struct node *map, struct view key, struct node *value); /* replaces or appends */
+void node_set(struct arena *a, struct node *map, struct view key, struct node *value);   /* replaces or appends */
 void node_set_str(struct arena *a, struct node *map, const char *key, struct view text); /* key: a literal */
 void node_set_int(struct arena *a, struct node *map, const char *key, int64_t value);
 void node_set_bool(struct arena *a, struct node *map, const char *key, bool value);
-struct node *node_make(struct arena *a, struct node *map, const char *key, enum node_type type); /* get, else set empty */
+struct node *node_make(struct arena *a, struct node *map, const char *key,
+                       enum node_type type);      /* get, else set empty */
 bool node_del(struct node *map, struct view key); /* false when it was not there */
 void node_push(struct arena *a, struct node *seq, struct node *item);
 void node_insert(struct arena *a, struct node *seq, uint32_t at, struct node *item);
@@ -87,5 +88,5 @@ void node_remove(struct node *seq, uint32_t at);
 /* Printing. YAML as `kubectl get -o yaml` lays it out, key order kept; ends in a newline. */
 
 void node_print_yaml(const struct node *n, struct buf *out);
-void node_print_json(const struct node *n, struct buf *out);             /* one line, no newline */
-void node_print_json_pretty(const struct node *n, struct buf *out);      /* four spaces, ends in a newline */
+void node_print_json(const struct node *n, struct buf *out);        /* one line, no newline */
+void node_print_json_pretty(const struct node *n, struct buf *out); /* four spaces, ends in a newline */
