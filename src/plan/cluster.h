@@ -23,19 +23,19 @@ enum cluster_type {
     CLUSTER_ORIGINAL_DST,
 };
 
-enum lb_policy {
-    LB_LEAST_REQUEST,
-    LB_ROUND_ROBIN,
-    LB_RANDOM,
-    LB_RING_HASH,
-    LB_MAGLEV,
-    LB_CLUSTER_PROVIDED, /* CLUSTER_ORIGINAL_DST */
+enum balance_policy {
+    BALANCE_LEAST_REQUEST,
+    BALANCE_ROUND_ROBIN,
+    BALANCE_RANDOM,
+    BALANCE_RING_HASH,
+    BALANCE_MAGLEV,
+    BALANCE_CLUSTER_PROVIDED, /* CLUSTER_ORIGINAL_DST */
 };
 
 struct lb_config {
-    enum lb_policy policy;
-    uint32_t choices;            /* LB_LEAST_REQUEST; 0: 2 */
-    uint64_t ring_min, ring_max; /* LB_RING_HASH; 0: 1024 and 8 Mi */
+    enum balance_policy policy;
+    uint32_t choices;            /* BALANCE_LEAST_REQUEST; 0: 2 */
+    uint64_t ring_min, ring_max; /* BALANCE_RING_HASH; 0: 1024 and 8 Mi */
     uint64_t maglev_size;        /* a prime; 0: 65537 */
     bool hash_hostname;          /* by the endpoint's name instead of its address */
     uint32_t panic_percent;      /* healthy share below which all are used; Istio: 0, never */
@@ -76,7 +76,7 @@ struct service_ref { /* filter_metadata istio.services */
     struct view host, name, ns;
 };
 
-struct tcp_keepalive {
+struct keepalive {
     bool on;
     uint32_t probes;
     uint64_t time, interval;
@@ -105,7 +105,7 @@ struct cluster {
     uint64_t max_connection_duration;
     uint32_t max_requests_per_connection; /* 0: no limit */
     uint32_t max_streams;                 /* concurrent HTTP/2 streams; 0: the peer's */
-    struct tcp_keepalive keepalive;
+    struct keepalive keepalive;
 
     struct plan_addr bind; /* source address: 127.0.0.6 for inbound passthrough; ADDR_UNSET: the kernel's */
     struct service_ref *services;

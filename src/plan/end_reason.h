@@ -26,4 +26,3 @@ struct end_reason_info {
 const struct end_reason_info *end_reason_info(enum end_reason reason) __attribute__((returns_nonnull));
 #define END_REASONS_MAX 128
 unsigned end_reason_count(void);
-

@@ -15,20 +15,20 @@
 
 struct regex;
 
-enum string_match_kind {
-    STRING_EXACT,
-    STRING_PREFIX,
-    STRING_SUFFIX,
-    STRING_CONTAINS,
-    STRING_REGEX,   /* RE2, whole text */
-    STRING_PRESENT, /* any value, the empty one too */
+enum text_match_kind {
+    TEXT_EXACT,
+    TEXT_PREFIX,
+    TEXT_SUFFIX,
+    TEXT_CONTAINS,
+    TEXT_REGEX,   /* RE2, whole text */
+    TEXT_PRESENT, /* any value, the empty one too */
 };
 
-struct string_match {
-    enum string_match_kind kind;
-    bool ignore_case;    /* not for STRING_REGEX */
+struct text_match {
+    enum text_match_kind kind;
+    bool ignore_case;    /* not for TEXT_REGEX */
     struct view value;   /* literal or pattern */
-    struct regex *regex; /* STRING_REGEX, after string_match_prepare */
+    struct regex *regex; /* TEXT_REGEX, after text_match_prepare */
 };
 
 enum path_match_kind {
@@ -47,14 +47,14 @@ struct path_match {
 
 struct header_match {
     struct view name; /* lower case; pseudo headers :method, :authority, :scheme */
-    struct string_match value;
+    struct text_match value;
     bool invert;
     bool missing_is_empty; /* treat_missing_header_as_empty: a missing header is compared as "" */
 };
 
 struct query_match {
     struct view name;
-    struct string_match value; /* STRING_PRESENT: the parameter is there, with or without a value */
+    struct text_match value; /* TEXT_PRESENT: the parameter is there, with or without a value */
 };
 
 /* What a request offers to matching. `path` has the query, as on the wire. */
@@ -68,7 +68,7 @@ struct match_request {
     const void *headers;
 };
 
-bool string_match(const struct string_match *m, struct view text);
+bool text_match(const struct text_match *m, struct view text);
 bool path_match(const struct path_match *m, struct view path_without_query);
 bool header_match(const struct header_match *m, const struct match_request *r);
 bool query_match(const struct query_match *m, struct view path);
@@ -78,5 +78,5 @@ bool query_find(struct view path, struct view name, struct view *ret_value);
 struct view path_without_query(struct view path); /* cut at ? and # */
 
 /* Compile the regex, if there is one, into the arena. -EINVAL: *ret_error says why. */
-int string_match_prepare(struct string_match *m, struct arena *a, struct view *ret_error) must_check;
+int text_match_prepare(struct text_match *m, struct arena *a, struct view *ret_error) must_check;
 int path_match_prepare(struct path_match *m, struct arena *a, struct view *ret_error) must_check;

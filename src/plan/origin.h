@@ -37,5 +37,5 @@ bool plan_origin_eq(const struct plan_origin *a, const struct plan_origin *b);
 void plan_origin_print(struct buf *out, const struct plan_origin *o);
 
 /* What Istio writes to filter_metadata["istio"].config:
- * /apis/networking.istio.io/v1alpha3/namespaces/default/virtual-service/reviews; the empty view when unknown. */
+ * /apis/networking.istio.io/v1/namespaces/default/virtual-service/reviews; the empty view when unknown. */
 struct view plan_origin_config_path(struct arena *a, const struct plan_origin *o);

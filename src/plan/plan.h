@@ -31,6 +31,7 @@ struct resource_table { /* open addressing by name_hash */
 struct plan {
     atomic_uint refs;
     struct resource_table tables[RESOURCE_KINDS];
+    struct resource_table by_address; /* listeners that don't bind, by plan_addr_hash(address); holds no references */
 };
 
 struct plan *plan_new(void) __attribute__((returns_nonnull)); /* empty, one reference */
@@ -48,7 +49,7 @@ const struct cluster *plan_cluster(const struct plan *p, const struct name_ref *
 const struct endpoint_set *plan_endpoints(const struct plan *p, const struct name_ref *name);
 const struct listener *plan_listener(const struct plan *p, const struct name_ref *name);
 const struct route_table *plan_routes(const struct plan *p, const struct name_ref *name);
-const struct secret *plan_secret(const struct plan *p, const struct name_ref *name);
+const struct tls_secret *plan_secret(const struct plan *p, const struct name_ref *name);
 
 /* use_original_dst: the listener on exactly this address and port, else on the wildcard address and this port; NULL:
  * the virtual listener serves the connection itself. Never one that binds. */

@@ -25,7 +25,7 @@ enum resource_kind {
     RESOURCE_ENDPOINTS, /* struct endpoint_set   EDS */
     RESOURCE_LISTENER,  /* struct listener       LDS */
     RESOURCE_ROUTES,    /* struct route_table    RDS */
-    RESOURCE_SECRET,    /* struct secret         SDS */
+    RESOURCE_SECRET,    /* struct tls_secret         SDS */
 };
 #define RESOURCE_KINDS 5
 

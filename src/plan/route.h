@@ -105,8 +105,8 @@ struct fault {
     uint32_t abort_per_million;
 };
 
-struct cors_policy {
-    struct string_match *origins;
+struct cors {
+    struct text_match *origins;
     uint32_t n_origins;
     struct view methods, headers, expose, max_age; /* as they stand in the headers; empty: not sent */
     bool credentials, has_credentials;
@@ -173,7 +173,7 @@ struct route {
 
     struct route_headers changes;
     struct fault *fault;
-    struct cors_policy *cors;
+    struct cors *cors;
     struct view operation; /* decorator: span name, "reviews.default.svc.cluster.local:9080/…" */
     struct plan_origin origin;
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* TLS as a plan asks for it: which identity, whom to trust, what to offer. Keys and certificates are named, not held:
- * "default" and "ROOTCA" are the workload's own (trust/), "kubernetes://name" comes as a struct secret over SDS,
+ * "default" and "ROOTCA" are the workload's own (trust/), "kubernetes://name" comes as a struct tls_secret over SDS,
  * "file-cert:/chain.pem~/key.pem" and "file-root:/ca.pem" are read by the proxy.
  */
 #pragma once
@@ -22,8 +22,8 @@ enum tls_protocol {
 struct tls_common {
     struct name_ref *identities; /* own certificates; none: present none */
     uint32_t n_identities;
-    struct name_ref trust;     /* CA bundle; empty: the peer is not verified against a CA */
-    struct string_match *sans; /* the peer's SAN must match one; none: any */
+    struct name_ref trust;   /* CA bundle; empty: the peer is not verified against a CA */
+    struct text_match *sans; /* the peer's SAN must match one; none: any */
     uint32_t n_sans;
     struct view *alpn;    /* in order of preference */
     struct view *ciphers; /* OpenSSL names for TLS ≤ 1.2; none: our default */
@@ -45,11 +45,12 @@ struct tls_client {
 };
 
 /* What SDS delivers to gateways. Never printed, never logged, wiped on free. */
-struct secret {
+struct tls_secret {
     struct resource res;
     struct view cert_chain;  /* PEM, leaf first */
     struct view private_key; /* PEM */
     struct view trusted_ca;  /* PEM; for validation contexts */
 };
 
-struct secret *secret_new(struct view name, struct view cert_chain, struct view private_key, struct view trusted_ca);
+struct tls_secret *tls_secret_new(struct view name, struct view cert_chain, struct view private_key,
+                                  struct view trusted_ca);
