@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The event loop: one a worker thread. It waits for the kernel, wakes tasks, runs them, flushes, and waits again.
  *
- *   one turn:  read the clock → fire timers → run tasks until none is queued → flushes → wait
+ *   one turn:  wait → read the clock → fire timers → run tasks until none is queued → flushes
  *
  * Sockets are registered once, edge-triggered, for everything; nothing calls epoll_ctl in the steady state. The same
  * interface is implemented by a simulation (net/sim.h): other clock, other network, same code above, which therefore

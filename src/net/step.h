@@ -44,6 +44,7 @@ struct steps {
     const struct step *table;
     uint16_t n, at, next;
     bool entered, late;
+    uint64_t deadline; /* of the running step; TIMER_NEVER: none */
     struct timer timer;
     struct task *task;
 };
