@@ -14,12 +14,18 @@
 
 struct known {
     const char *name;
-    uint8_t n, flags;
+    uint8_t n;
 };
 
 static const struct known known[HEADER_COUNT] = {
-    [HEADER_OTHER] = {"", 0, 0},
-#define HEADER(id, text, bits) [HEADER_##id] = {text, sizeof(text) - 1, bits},
+    [HEADER_OTHER] = {"", 0},
+#define HEADER(id, text, bits) [HEADER_##id] = {text, sizeof(text) - 1},
+#include "wire/headers.def"
+#undef HEADER
+};
+
+const uint8_t header_id_flags[HEADER_COUNT] = {
+#define HEADER(id, text, bits) [HEADER_##id] = (bits),
 #include "wire/headers.def"
 #undef HEADER
 };
@@ -88,11 +94,6 @@ struct view header_id_name(enum header_id id)
     return (struct view){known[id].name, known[id].n};
 }
 
-uint8_t header_id_flags(enum header_id id)
-{
-    return known[id].flags;
-}
-
 void headers_init(struct headers *h, struct arena *a)
 {
     h->at = h->inline_at;
@@ -103,8 +104,10 @@ void headers_init(struct headers *h, struct arena *a)
     memset(h->first, 0, sizeof(h->first));
 }
 
-static int grow(struct headers *h)
+int headers_grow(struct headers *h)
 {
+    if (h->n < h->cap)
+        return 0;
     if (!h->arena || h->cap >= HEADERS_MOST)
         return -E2BIG;
     uint16_t cap = h->cap * 2 < HEADERS_MOST ? (uint16_t)(h->cap * 2) : HEADERS_MOST;
@@ -119,21 +122,10 @@ int headers_add_name(struct headers *h, enum header_id id, struct view name, str
 {
     if (name.n == 0 || name.n > UINT16_MAX || value.n > UINT32_MAX)
         return -E2BIG;
-    if (h->n == h->cap) {
-        int r = grow(h);
-        if (r < 0)
-            return r;
-    }
-    struct header *e = &h->at[h->n++];
-    e->name = name.p;
-    e->value = value.p ? value.p : name.p;
-    e->name_n = (uint16_t)name.n;
-    e->value_n = (uint32_t)value.n;
-    e->id = (uint8_t)id;
-    e->flags = known[id].flags;
-    h->bytes += (uint32_t)(name.n + value.n);
-    if (!h->first[id] && id != HEADER_OTHER)
-        h->first[id] = (uint8_t)h->n;
+    int r = headers_grow(h);
+    if (r < 0)
+        return r;
+    headers_push(h, id, name.p, name.n, value.p ? value.p : name.p, value.n);
     return 0;
 }
 
@@ -224,7 +216,7 @@ int headers_set_name(struct headers *h, enum header_id id, struct view name, str
         headers_del_entry(h, more);
     e->value = value.p ? value.p : e->name;
     e->value_n = (uint32_t)value.n;
-    e->flags &= (uint8_t)~HEADER_LINE;
+    e->flags &= (uint8_t) ~(HEADER_LINE | HEADER_VALID);
     h->bytes += (uint32_t)value.n;
     return 0;
 }
@@ -255,6 +247,7 @@ int headers_copy(struct headers *h, const struct headers *from)
         int r = headers_add_name(h, (enum header_id)e->id, name, arena_view(h->arena, header_value(e)));
         if (r < 0)
             return r;
+        h->at[h->n - 1].flags |= e->flags & HEADER_VALID;
     }
     return 0;
 }
@@ -275,8 +268,7 @@ struct view header_status_text(unsigned code)
 #define ONE(h, t, u) #h #t #u
 #define TEN(h, t)                                                                                                      \
     ONE(h, t, 0)                                                                                                       \
-    ONE(h, t, 1) ONE(h, t, 2) ONE(h, t, 3) ONE(h, t, 4) ONE(h, t, 5) ONE(h, t, 6) ONE(h, t, 7) ONE(h, t, 8)            \
-        ONE(h, t, 9)
+    ONE(h, t, 1) ONE(h, t, 2) ONE(h, t, 3) ONE(h, t, 4) ONE(h, t, 5) ONE(h, t, 6) ONE(h, t, 7) ONE(h, t, 8) ONE(h, t, 9)
 #define HUNDRED(h) TEN(h, 0) TEN(h, 1) TEN(h, 2) TEN(h, 3) TEN(h, 4) TEN(h, 5) TEN(h, 6) TEN(h, 7) TEN(h, 8) TEN(h, 9)
     static const char digits[] =
         HUNDRED(1) HUNDRED(2) HUNDRED(3) HUNDRED(4) HUNDRED(5) HUNDRED(6) HUNDRED(7) HUNDRED(8) HUNDRED(9);

@@ -33,8 +33,8 @@ enum header_flags {
     HEADER_HOP = 1,
     HEADER_ONCE = 2,
     HEADER_VARIES = 4,
-    HEADER_LINE =
-        8, /* of an entry: the bytes "name: value\r\n" stand in a row at `name`, so they can be copied as one */
+    HEADER_LINE = 8,   /* of an entry: "name: value\r\n" stands in a row at `name`, to be copied as one */
+    HEADER_VALID = 16, /* of an entry: a parser has seen that its bytes may go on the wire */
 };
 
 enum { HEADERS_INLINE = 32, HEADERS_MOST = 240 }; /* what a peer may send is LIMIT_HTTP_HEADER_COUNT, far below */
@@ -44,7 +44,7 @@ struct header {
     uint32_t value_n;
     uint16_t name_n;
     uint8_t id;    /* enum header_id */
-    uint8_t flags; /* HEADER_LINE, and the flags of headers.def */
+    uint8_t flags; /* HEADER_LINE, HEADER_VALID, and the flags of headers.def */
 };
 
 struct headers {
@@ -60,8 +60,8 @@ void headers_init(struct headers *h, struct arena *a); /* also to empty one; a m
 
 /* The id of a name, HEADER_OTHER when it has none. The name must be an RFC 9110 token, or a pseudo name. */
 enum header_id header_id_of(struct view name);
-struct view header_id_name(enum header_id id); /* lower case */
-uint8_t header_id_flags(enum header_id id);
+struct view header_id_name(enum header_id id);      /* lower case */
+extern const uint8_t header_id_flags[HEADER_COUNT]; /* of headers.def */
 
 static inline struct view header_name(const struct header *e)
 {
@@ -81,6 +81,26 @@ static inline bool headers_has(const struct headers *h, enum header_id id)
 {
     return h->first[id] != 0;
 }
+
+/* Appends when there is room for one more; the fast path of headers_add_name() for parsers. */
+static inline struct header *headers_push(struct headers *h, enum header_id id, const char *name, size_t name_n,
+                                          const char *value, size_t value_n)
+{
+    struct header *e = &h->at[h->n++];
+    e->name = name;
+    e->value = value;
+    e->name_n = (uint16_t)name_n;
+    e->value_n = (uint32_t)value_n;
+    e->id = (uint8_t)id;
+    e->flags = header_id_flags[id];
+    h->bytes += (uint32_t)(name_n + value_n);
+    if (!h->first[id] && id != HEADER_OTHER)
+        h->first[id] = (uint8_t)h->n;
+    return e;
+}
+
+/* Room for one more entry: 0 or -E2BIG. */
+int headers_grow(struct headers *h) must_check;
 
 /* First entry with this id, or NULL. */
 static inline struct header *headers_find(const struct headers *h, enum header_id id)
