@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+/* From what people write to what a proxy does: one snapshot in, one plan for each proxy out. Pure: no I/O, no clock.
+ *
+ *   struct compiler *c = compiler_new(snapshot, last);        // last: to share what did not change; may be NULL
+ *   compiler_free(last);
+ *   struct plan *p = compile_plan(c, &facts);                 // one reference, the caller's; plan_unref later
+ *
+ * What is equal for many proxies is compiled once: everything outbound depends only on the kind, the namespace and, where
+ * an object selects by labels, on the labels of the proxy. So a plan for the thousandth sidecar of a namespace costs its
+ * inbound side and a table of references. Resources are sealed: equal content has an equal hash, also across snapshots,
+ * so a push sends what differs. The compiler borrows the snapshot; plans borrow nothing.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/view.h"
+#include "mesh/snapshot.h"
+#include "plan/plan.h"
+
+enum proxy_kind {
+    PROXY_SIDECAR,
+    PROXY_GATEWAY,
+};
+
+/* What is known of a proxy: its xDS node, checked against its identity. */
+struct proxy_facts {
+    enum proxy_kind kind;
+    struct view ns, pod, ip;
+    struct labels labels; /* of the pod */
+    struct view cluster_id;
+};
+
+struct compiler;
+
+struct compiler *compiler_new(const struct mesh_snapshot *snapshot, struct compiler *last)
+    __attribute__((returns_nonnull));
+struct compiler *compiler_free(struct compiler *c);
+struct plan *compile_plan(struct compiler *c, const struct proxy_facts *proxy) __attribute__((returns_nonnull));
