@@ -39,13 +39,13 @@ struct runtime_item {
 enum runtime_source { RUNTIME_CONFIG_MAP, RUNTIME_SECRET };
 
 struct runtime_config {
-    struct isolate *isolate;     /* gives host ports, the host's resolvers, the state directory */
-    uint32_t pod_cidr;           /* host byte order, /16; 0: 10.244.0.0 */
-    uint32_t service_cidr;       /* host byte order, /16; 0: 10.96.0.0 */
-    uint32_t dns_ip;             /* host byte order; 0: the tenth address of service_cidr */
-    struct view images_yaml;     /* text of the user's images.yaml, may be empty: looked at before the built-in entries */
-    struct view images_file;     /* its name, for messages */
-    struct view bin_dir;         /* where weft-proxy, weft-node, weft-control and bookinfo lie; empty: next to this program */
+    struct isolate *isolate; /* gives host ports, the host's resolvers, the state directory */
+    uint32_t pod_cidr;       /* host byte order, /16; 0: 10.244.0.0 */
+    uint32_t service_cidr;   /* host byte order, /16; 0: 10.96.0.0 */
+    uint32_t dns_ip;         /* host byte order; 0: the tenth address of service_cidr */
+    struct view images_yaml; /* text of the user's images.yaml, may be empty: looked at before the built-in entries */
+    struct view images_file; /* its name, for messages */
+    struct view bin_dir; /* where weft-proxy, weft-node, weft-control and bookinfo lie; empty: next to this program */
 
     struct task *changed; /* woken when runtime_next has something */
     void *arg;            /* for the callbacks */
@@ -63,13 +63,13 @@ enum container_state { CONTAINER_WAITING, CONTAINER_RUNNING, CONTAINER_TERMINATE
 
 struct runtime_container_status {
     struct view name, image;
-    bool init;                  /* from initContainers (native sidecars too) */
+    bool init; /* from initContainers (native sidecars too) */
     enum container_state state;
-    struct view reason;         /* waiting or terminated: CrashLoopBackOff, ErrImagePull, Completed, Error … */
+    struct view reason; /* waiting or terminated: CrashLoopBackOff, ErrImagePull, Completed, Error … */
     struct view message;
-    int exit_code;              /* terminated: 128 + signal when killed by one */
+    int exit_code;                    /* terminated: 128 + signal when killed by one */
     uint64_t started_ns, finished_ns; /* wall clock; 0: not yet */
-    bool has_last;              /* lastState.terminated is known */
+    bool has_last;                    /* lastState.terminated is known */
     int last_exit_code;
     struct view last_reason;
     uint64_t last_started_ns, last_finished_ns;
@@ -79,16 +79,16 @@ struct runtime_container_status {
 
 struct runtime_pod_status {
     struct view ns, name, uid;
-    const struct pod *pod;      /* what runtime_pod_start was given */
+    const struct pod *pod; /* what runtime_pod_start was given */
     enum runtime_phase phase;
-    uint32_t ip;                /* host byte order */
+    uint32_t ip; /* host byte order */
     char ip_text[16];
-    uint64_t started_ns;        /* wall clock: status.startTime */
+    uint64_t started_ns;                       /* wall clock: status.startTime */
     bool initialized, containers_ready, ready; /* conditions; PodScheduled is always true */
-    uint64_t ready_since_ns;    /* wall clock of the last change of `ready` */
+    uint64_t ready_since_ns;                   /* wall clock of the last change of `ready` */
     bool stopping;
-    bool gone;                  /* last message about this uid: every process, address and file of it is gone, `pod` may be freed */
-    struct view reason, message; /* of a failed pod */
+    bool gone; /* last message about this uid: every process, address and file of it is gone, `pod` may be freed */
+    struct view reason, message;                       /* of a failed pod */
     const struct runtime_container_status *containers; /* init containers first, in the order of the pod */
     size_t n_containers;
 };
@@ -129,15 +129,18 @@ struct runtime_service_port {
     enum runtime_proto proto;
     uint16_t port;
     /* Where it leads, ready endpoints only: targetPort may differ between pods. */
-    struct { uint32_t ip; uint16_t port; } *targets;
+    struct {
+        uint32_t ip;
+        uint16_t port;
+    } * targets;
     size_t n_targets;
 };
 
 struct runtime_service {
     struct view ns, name;
-    uint32_t cluster_ip;        /* host byte order; 0: headless or ExternalName */
-    struct view external_name;  /* ExternalName: answered as CNAME */
-    uint32_t affinity_s;        /* sessionAffinity ClientIP timeout; 0: none */
+    uint32_t cluster_ip;       /* host byte order; 0: headless or ExternalName */
+    struct view external_name; /* ExternalName: answered as CNAME */
+    uint32_t affinity_s;       /* sessionAffinity ClientIP timeout; 0: none */
     struct runtime_service_port *ports;
     size_t n_ports;
     struct runtime_endpoint *endpoints; /* for headless names and SRV */
@@ -158,8 +161,8 @@ bool runtime_services_settled(const struct runtime *rt);
 
 /* Appends log text from *at on (0: from the oldest kept), at most `max` bytes, and moves *at. previous: of the run before.
  * -ENOENT: no such pod or container. A container keeps LIMIT_CONTAINER_LOG_BYTES. */
-int runtime_log_read(struct runtime *rt, struct view uid, struct view container, bool previous, uint64_t *at, size_t max,
-                     struct buf *out) must_check;
+int runtime_log_read(struct runtime *rt, struct view uid, struct view container, bool previous, uint64_t *at,
+                     size_t max, struct buf *out) must_check;
 /* The offset at which the last `lines` lines begin. */
 int runtime_log_tail(struct runtime *rt, struct view uid, struct view container, bool previous, uint64_t lines,
                      uint64_t *ret_at) must_check;
@@ -172,7 +175,8 @@ struct runtime_exec_config {
     struct task *done;       /* woken when the process ended; may be NULL */
 };
 /* Starts a command in a running container, with its user, environment and view. */
-int runtime_exec_start(struct runtime *rt, const struct runtime_exec_config *config, struct runtime_exec **ret_exec) must_check;
+int runtime_exec_start(struct runtime *rt, const struct runtime_exec_config *config,
+                       struct runtime_exec **ret_exec) must_check;
 bool runtime_exec_ended(const struct runtime_exec *exec, int *ret_exit_code);
 void runtime_exec_signal(struct runtime_exec *exec, int sig);
 struct runtime_exec *runtime_exec_free(struct runtime_exec *exec); /* kills it when it still runs */
