@@ -25,12 +25,17 @@
 struct loop;
 struct runtime;
 struct token_key;
+struct token_keys;
 struct api_stream;
+
+/* Issuer of tokens, and their audience when none is asked for. */
+#define API_ISSUER "https://kubernetes.default.svc.cluster.local"
 
 struct api {
     struct cluster *cluster;
-    struct runtime *runtime;  /* NULL in tests: no pods run */
-    struct token_key *tokens; /* NULL: none are signed */
+    struct runtime *runtime;             /* NULL in tests: no pods run */
+    const struct token_key *token_key;   /* NULL: no tokens are signed */
+    const struct token_keys *token_keys; /* its public half */
     struct loop *loop;
     void *arg;
     void (*describe)(void *arg, struct buf *json); /* GET /weft/v1/sandbox */

@@ -2,19 +2,19 @@
 /* TokenRequest (serviceaccounts/<name>/token) and TokenReview: how the control plane learns who a proxy is. */
 #include "base/clock.h"
 #include "sandbox/api.h"
-#include "sandbox/token.h"
+#include "trust/token.h"
 #include "wire/node.h"
 
 enum { HOUR_S = 3600, DAY_S = 86400, LEAST_S = 600 };
 
-static void write_token(struct api_response *resp, struct view jwt, uint64_t expires_s)
+static void write_token(struct api_response *resp, struct view jwt, uint64_t expires)
 {
     resp->status = 201;
     buf_str(&resp->body,
             "{\"kind\":\"TokenRequest\",\"apiVersion\":\"authentication.k8s.io/v1\",\"status\":{\"token\":");
     buf_json_str(&resp->body, jwt);
     buf_str(&resp->body, ",\"expirationTimestamp\":\"");
-    clock_print_time(&resp->body, expires_s * NS_PER_S);
+    clock_print_time(&resp->body, expires);
     buf_str(&resp->body, "\"}}");
 }
 
@@ -23,7 +23,7 @@ void api_token_request(struct api *api, const struct api_target *t, const struct
 {
     struct node *body;
     const struct record *account = store_get(api->cluster->store, t->kind, t->ns, t->name);
-    if (t->kind != KIND_SERVICE_ACCOUNT || !account || !api->tokens) {
+    if (t->kind != KIND_SERVICE_ACCOUNT || !account || !api->token_key) {
         api_fail(resp, 404, "NotFound", "serviceaccounts \"%.*s\" not found", VIEW_ARGS(t->name));
         return;
     }
@@ -36,20 +36,22 @@ void api_token_request(struct api *api, const struct api_target *t, const struct
     if (wanted && node_i64(wanted, &lifetime))
         lifetime = HOUR_S;
     lifetime = lifetime < LEAST_S ? LEAST_S : lifetime > DAY_S ? DAY_S : lifetime;
-    struct token_claims claims = {
-        .ns = account->ns, .service_account = account->name, .service_account_uid = account->uid};
-    claims.audience = node_text_at(body, "spec.audiences.0");
-    claims.issued_s = clock_wall() / NS_PER_S;
-    claims.expires_s = claims.issued_s + (uint64_t)lifetime;
-    struct view jwt;
-    if (token_sign(api->tokens, &claims, t->a, &jwt))
+    struct token token = {.issuer = VIEW(API_ISSUER), .ns = account->ns, .sa = account->name, .sa_uid = account->uid};
+    token.audience = node_text_at(body, "spec.audiences.0");
+    if (!token.audience.n)
+        token.audience = VIEW(API_ISSUER);
+    token.issued = clock_wall();
+    token.expires = token.issued + (uint64_t)lifetime * NS_PER_S;
+    struct buf jwt = {0};
+    if (token_sign(api->token_key, &token, &jwt))
         api_fail(resp, 500, "InternalError", "the token could not be signed");
     else
-        write_token(resp, jwt, claims.expires_s);
+        write_token(resp, buf_read(&jwt), token.expires);
+    buf_done(&jwt);
 }
 
 /* Why the token's bearer is nobody: NULL when it is somebody. */
-static const char *bearer(struct api *api, struct arena *a, const struct node *body, struct token_claims *ret,
+static const char *bearer(struct api *api, struct arena *a, const struct node *body, struct token *ret,
                           struct view *ret_audience)
 {
     const char *why = "the sandbox signs no tokens";
@@ -57,14 +59,15 @@ static const char *bearer(struct api *api, struct arena *a, const struct node *b
     const struct node *audiences = node_at(body, "spec.audiences");
     uint32_t n = node_is(audiences, NODE_SEQ) ? audiences->n : 0;
     int err = -1;
-    for (uint32_t i = 0; api->tokens && err && i < (n ? n : 1); i++) {
-        *ret_audience = n ? node_text(audiences->items[i]) : VIEW_NONE;
-        err = token_review(api->tokens, jwt, *ret_audience, clock_wall() / NS_PER_S, a, ret, &why);
+    for (uint32_t i = 0; api->token_keys && err && i < (n ? n : 1); i++) {
+        *ret_audience = n ? node_text(audiences->items[i]) : VIEW(API_ISSUER);
+        struct token_rules rules = {.audience = *ret_audience, .issuer = VIEW(API_ISSUER), .wall_ns = clock_wall()};
+        err = token_verify(api->token_keys, jwt, &rules, a, ret, &why);
     }
     if (err)
         return why;
-    const struct record *account = store_get(api->cluster->store, KIND_SERVICE_ACCOUNT, ret->ns, ret->service_account);
-    if (!account || (ret->service_account_uid.n && !view_eq(account->uid, ret->service_account_uid)))
+    const struct record *account = store_get(api->cluster->store, KIND_SERVICE_ACCOUNT, ret->ns, ret->sa);
+    if (!account || (ret->sa_uid.n && !view_eq(account->uid, ret->sa_uid)))
         return "the service account is gone";
     const struct record *pod = ret->pod.n ? store_get(api->cluster->store, KIND_POD, ret->ns, ret->pod) : NULL;
     if (ret->pod.n && (!pod || !view_eq(pod->uid, ret->pod_uid)))
@@ -77,7 +80,7 @@ void api_token_review(struct api *api, const struct api_request *req, struct api
     struct arena a;
     arena_init(&a, 0);
     struct node *body;
-    struct token_claims who;
+    struct token who;
     struct view audience = VIEW_NONE;
     if (node_parse(&a, req->body, &body, NULL) || !node_is(body, NODE_MAP)) {
         api_fail(resp, 400, "BadRequest", "the body is not a TokenReview");
@@ -92,12 +95,11 @@ void api_token_review(struct api *api, const struct api_request *req, struct api
         buf_printf(&resp->body, "\"authenticated\":false,\"error\":\"%s\"}}", why);
     } else {
         buf_printf(&resp->body, "\"authenticated\":true,\"audiences\":[");
-        buf_json_str(&resp->body, audience.n ? audience : VIEW(TOKEN_ISSUER));
+        buf_json_str(&resp->body, audience);
         buf_printf(&resp->body,
                    "],\"user\":{\"username\":\"system:serviceaccount:%.*s:%.*s\",\"uid\":\"%.*s\",\"groups\":["
                    "\"system:serviceaccounts\",\"system:serviceaccounts:%.*s\",\"system:authenticated\"],\"extra\":{",
-                   VIEW_ARGS(who.ns), VIEW_ARGS(who.service_account), VIEW_ARGS(who.service_account_uid),
-                   VIEW_ARGS(who.ns));
+                   VIEW_ARGS(who.ns), VIEW_ARGS(who.sa), VIEW_ARGS(who.sa_uid), VIEW_ARGS(who.ns));
         if (who.pod.n)
             buf_printf(&resp->body,
                        "\"authentication.kubernetes.io/pod-name\":[\"%.*s\"],\"authentication.kubernetes.io/"
