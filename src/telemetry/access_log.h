@@ -1,56 +1,75 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Access log lines in Envoy's formats: command operators (%RESPONSE_CODE%, %REQ(X-REQUEST-ID)%, …) compiled once into a list
- * of pieces, written per request without allocation or printf.
+/* The access log: one line a request or connection, in Istio's default text or JSON format, or in one that people write
+ * with Envoy's command operators.
  *
- *   log_format_new(&arena, plan_log, &format, &why);              // -EINVAL names the operator that is not supported
- *   log_format_write(format, &facts, log_file_line(file));        // one line
+ *   r = log_format_text(VIEW_NONE, &f, &why);                    // Istio's default; or log_format_json, log_format_fields
+ *   struct access_logger *log = access_logger_new(loop, f, "/dev/stdout");
+ *   access_logger_write(log, &entry);                            // formats into the worker's buffer
+ *   access_logger_free(log);                                     // writes the rest
  *
- * In JSON a value that is one operator keeps its type (numbers bare, absent ones null), as Envoy's json_format does. When
- * `reason` is set, which object and rule decided stands behind it: JSON key "weft-reason", in text weft-reason="…".
+ * Lines are collected per worker and written with one call when the loop has run its tasks and 16 KB are there, or a
+ * second after the first; O_APPEND keeps lines of workers whole. A log that cannot take more loses whole lines and
+ * counts them (access_logger_lost). Operators that we do not know are refused when the format is read, by name.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
-#include "base/arena.h"
 #include "base/buf.h"
 #include "base/must.h"
 #include "base/view.h"
+#include "net/addr.h"
 #include "plan/access_log.h"
-#include "wire/headers.h"
+#include "plan/end_reason.h"
 
-/* Everything that an operator may ask for; empty views and NULL are absent. Times: nanoseconds. */
-struct log_facts {
-    uint64_t start_wall;
-    uint64_t duration;          /* of the whole stream or connection */
-    uint64_t request_duration;  /* until the last byte from downstream */
-    uint64_t response_duration; /* until the first byte from upstream; UINT64_MAX: none */
-    const struct headers *request, *response, *trailers;
-    struct view original_path; /* as received; REQ(:PATH) may be rewritten, X-ENVOY-ORIGINAL-PATH falls back to it */
-    struct view protocol;      /* HTTP/1.1, HTTP/2; empty: TCP */
-    uint16_t status;
-    int16_t grpc;              /* -1: none */
-    struct view flags;         /* NR, UF,URX; empty: - */
-    struct view details, termination_details, transport_failure;
-    uint64_t bytes_received, bytes_sent;
-    struct view upstream_host, upstream_cluster, upstream_local;
-    struct view downstream_local, downstream_remote; /* ip:port */
-    struct view downstream_direct_remote;            /* the connection's own, when XFF changed the other */
-    struct view server_name, route_name;
-    struct view peer_principal, local_principal, peer_subject, tls_version, tls_cipher;
+struct headers;
+struct loop;
+struct log_format;
+struct access_logger;
+struct tls_info;
+
+/* What is known about one request, or, with tcp, about one connection. Empty views and zero print as "-" (JSON: null). */
+struct access_entry {
+    bool tcp;
+    uint64_t start_wall;                                 /* ns */
+    uint64_t duration;                                   /* ns */
+    const struct headers *request, *response, *trailers; /* NULL: none */
+    struct view method, path, authority;                 /* as received (%REQ(:PATH)% prefers the original path) */
+    struct view protocol;                                /* HTTP/1.1; empty for TCP */
+    uint32_t status;                                     /* 0: none was sent */
+    int grpc_status;                                     /* -1: not gRPC */
+    enum end_reason reason;                              /* flags and details */
+    struct view more_flags;                              /* further flags, e.g. "DI"; joined by ',' */
+    struct view details;                                 /* instead of the reason's, e.g. via_upstream */
+    struct view termination;                             /* %CONNECTION_TERMINATION_DETAILS% */
+    struct view upstream_failure;                        /* %UPSTREAM_TRANSPORT_FAILURE_REASON% */
+    uint64_t bytes_received, bytes_sent;                 /* bodies */
+    uint64_t wire_received, wire_sent;                   /* downstream, on the wire */
+    uint64_t upstream_time;                              /* ns until the upstream's headers */
     uint32_t attempts;
-    struct view reason; /* weft-reason */
+    struct view cluster, route, vhost, service;
+    const struct addr *upstream_host, *upstream_local;
+    const struct addr *downstream_local, *downstream_remote, *downstream_direct;
+    struct view sni; /* %REQUESTED_SERVER_NAME% */
+    const struct tls_info *downstream_tls, *upstream_tls;
+    struct view weft_reason; /* which object and rule; the extra field weft-reason */
 };
 
-struct log_format;
+/* Parses Envoy's operators. Empty text: Istio's default. -EINVAL: *ret_why names the operator (valid until the next
+ * call with the same buffer). */
+int log_format_text(struct view format, struct log_format **ret_format, struct buf *ret_why) must_check;
+int log_format_json(struct log_format **ret_format) must_check; /* Istio's default JSON */
+int log_format_fields(const struct access_log_field *fields, uint32_t n, struct log_format **ret_format,
+                      struct buf *ret_why) must_check;
+int log_format_of(const struct access_log *plan, struct log_format **ret_format, struct buf *ret_why) must_check;
+struct log_format *log_format_free(struct log_format *f);                                         /* NULL */
+void log_format_print(const struct log_format *f, const struct access_entry *e, struct buf *out); /* with newline */
 
-int log_format_new(struct arena *a, const struct access_log *log, struct log_format **ret_format, struct view *ret_why) must_check;
-void log_format_write(const struct log_format *f, const struct log_facts *facts, struct buf *out);
-
-/* A log's file: lines collect in memory and leave in one write. One a worker and path; lines are never torn. */
-struct log_file;
-int log_file_open(struct view path, struct log_file **ret_file) must_check; /* /dev/stdout and /dev/stderr: the program's own */
-struct log_file *log_file_close(struct log_file *f);                        /* flushes */
-struct buf *log_file_line(struct log_file *f);                              /* append one line here */
-void log_file_flush(struct log_file *f);                                    /* once a loop turn; what the disk refuses is dropped and counted */
-uint64_t log_file_dropped(const struct log_file *f);
+/* Takes the format over. path: /dev/stdout, /dev/stderr or a file (appended to). NULL with errno when it cannot be
+ * opened. */
+struct access_logger *access_logger_new(struct loop *l, struct log_format *f, struct view path);
+void access_logger_write(struct access_logger *log, const struct access_entry *e);
+void access_logger_flush(struct access_logger *log);
+uint64_t access_logger_lost(const struct access_logger *log);
+struct access_logger *access_logger_free(struct access_logger *log); /* NULL */

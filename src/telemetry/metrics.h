@@ -1,76 +1,79 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Metrics: plain counters and histograms that belong to one thread, and their text in Prometheus' format.
+/* The istio_* metrics of one proxy (metrics.def): plain counters per worker, rendered as Prometheus text.
  *
- *   struct metrics *m = metrics_new();                                     // one a worker
- *   metric_add(m, METRIC_PILOT_XDS_PUSHES, VIEW("type=\"cds\""), 1);       // seldom: looks the series up
- *   struct series *s = metric_series(m, METRIC_ISTIO_TCP_SENT, labels);    // hot path: keep the handle …
- *   series_add(s, n);                                                      // … one addition, no lock
+ *   struct metrics *m = metrics_new();                                  // one a process
+ *   struct metrics_worker *w = metrics_worker(m);                       // one a worker
+ *   struct series *s = series_find(w, &labels);                         // once per route, peer and status; cached
+ *   series_request(s, duration_ns, request_bytes, response_bytes);      // per request: a handful of adds, no lock
+ *   metrics_render(m, &out);                                            // any thread, at any time
  *
- * Scraping: each worker copies its values (metrics_copy, on its own thread, sent by a mailbox); whoever answers merges the
- * copies and prints (metrics_print). Label texts live as long as the metrics they belong to, so copies borrow them.
+ * A series is everything that is counted for one tuple of labels: for HTTP five metrics, for TCP four. Whoever ends
+ * requests keeps a small cache from (route, peer, status, flags) to its series, so that the tuple is hashed once.
  *
- * Bound: LIMIT_METRIC_SERIES series a worker; what comes later is counted in weft_proxy_series_dropped_total only.
+ * Invariants: counters are written by their worker only, relaxed; a reader may see a request in the count and not yet in
+ * a sum, never a counter going back. Series live as long as the metrics; LIMIT_METRIC_SERIES bounds them, what comes
+ * after is counted in one series with all labels "overflow".
  */
 #pragma once
 
-#include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 
-#include "base/arena.h"
 #include "base/buf.h"
+#include "base/must.h"
 #include "base/view.h"
 
-enum metric {
-#define METRIC(id, type, name, help) METRIC_##id,
+struct metrics;
+struct metrics_worker;
+struct series;
+
+enum metric_label {
+#define METRIC(id, name, kind, labels, help)
+#define LABEL(id, name, in) LABEL_##id,
+#define BUCKET(twice, text)
 #include "telemetry/metrics.def"
 #undef METRIC
-    METRIC_COUNT
+#undef LABEL
+#undef BUCKET
+    METRIC_LABELS
 };
 
-enum { HISTOGRAM_BUCKETS = 19 };
-
-struct histogram {
-    uint64_t in[HISTOGRAM_BUCKETS + 1]; /* not cumulative; the last is +Inf */
-    double sum;
+struct metric_labels {
+    bool tcp;                         /* then RESPONSE_CODE and GRPC_RESPONSE_STATUS are left out */
+    struct view value[METRIC_LABELS]; /* borrowed for the call; an empty view is written as the empty string */
 };
 
-struct series {
-    enum metric metric;
-    struct view labels; /* key="value",key="value", escaped; may be empty */
-    uint64_t value;     /* counter, or gauge as bits of a double */
-    struct histogram *histogram;
-};
+struct metrics *metrics_new(struct view version);         /* of istio_build{component="proxy",tag=…} */
+struct metrics *metrics_free(struct metrics *m);          /* NULL; after its workers ended */
+struct metrics_worker *metrics_worker(struct metrics *m); /* call on the main thread, before the worker runs */
 
-struct metrics;
+/* Finds or makes. Never NULL. The worker's own thread only. */
+struct series *series_find(struct metrics_worker *w, const struct metric_labels *labels)
+    __attribute__((returns_nonnull));
 
-struct metrics *metrics_new(void) __attribute__((returns_nonnull));
-struct metrics *metrics_free(struct metrics *m);
+void series_request(struct series *s, uint64_t duration_ns, uint64_t request_bytes, uint64_t response_bytes);
+void series_messages(struct series *s, uint64_t requests, uint64_t responses); /* gRPC, as they pass */
+void series_tcp_opened(struct series *s);
+void series_tcp_bytes(struct series *s, uint64_t sent, uint64_t received); /* since the last call */
+void series_tcp_closed(struct series *s);
 
-/* Finds or makes; labels are copied when made. NULL when there are too many series; the functions below accept it. */
-struct series *metric_series(struct metrics *m, enum metric metric, struct view labels);
+/* A counter, gauge or histogram of the process itself (proxy or control plane), made at start; name, help and labels are
+ * literals or live as long as the metrics. labels: Prometheus text without braces, e.g. type="cds"; may be empty. */
+struct gauge;
+enum gauge_kind { GAUGE_COUNTER, GAUGE_VALUE };
+struct gauge *metrics_gauge(struct metrics *m, const char *name, enum gauge_kind kind, const char *help,
+                            const char *labels)
+    __attribute__((returns_nonnull));       /* main thread; same again: same gauge */
+void gauge_add(struct gauge *g, int64_t n); /* any thread */
+void gauge_set(struct gauge *g, int64_t n);
+int64_t gauge_get(const struct gauge *g);
+struct histogram;
+struct histogram *metrics_histogram(struct metrics *m, const char *name, const char *help, const char *labels,
+                                    const double *bounds, unsigned n_bounds) __attribute__((returns_nonnull));
+void histogram_observe(struct histogram *h, double value); /* any thread */
 
-static inline void series_add(struct series *s, uint64_t n)
-{
-    if (s)
-        s->value += n;
-}
-void series_observe(struct series *s, double value);
-void series_set(struct series *s, double value);
+void metrics_render(struct metrics *m, struct buf *out); /* text format 0.0.4, workers added up */
+#define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
-void metric_add(struct metrics *m, enum metric metric, struct view labels, uint64_t n);
-void metric_set(struct metrics *m, enum metric metric, struct view labels, double value);
-void metric_observe(struct metrics *m, enum metric metric, struct view labels, double value);
-double metric_value(struct metrics *m, enum metric metric, struct view labels); /* 0 when there is none; tests, status */
-
-/* Appends `,key="value"` (without the comma at the start of the buffer), the value escaped as the format wants it. */
-void metric_label(struct buf *out, const char *key, struct view value);
-
-struct metrics_copy {
-    struct series *series; /* in order of making; histograms are copies too */
-    size_t n;
-};
-void metrics_copy(const struct metrics *m, struct arena *a, struct metrics_copy *ret_copy);
-
-/* Text format 0.0.4 with HELP and TYPE, in the order of metrics.def; equal series of several copies are added. */
-void metrics_print(const struct metrics_copy *copies, size_t n_copies, struct buf *out);
-void metrics_print_one(const struct metrics *m, struct buf *out); /* of the calling thread alone */
+/* The sum over all series that `match` accepts: for edges and tests. */
+uint64_t metrics_requests(struct metrics *m, bool (*match)(void *arg, const struct metric_labels *l), void *arg);
