@@ -22,7 +22,9 @@
 #include "base/view.h"
 #include "sandbox/cluster.h"
 
+struct http_shared;
 struct loop;
+struct task;
 struct runtime;
 struct token_key;
 struct token_keys;
@@ -37,6 +39,7 @@ struct api {
     const struct token_key *token_key;   /* NULL: no tokens are signed */
     const struct token_keys *token_keys; /* its public half */
     struct loop *loop;
+    struct http_shared *shared; /* for calls to pods */
     void *arg;
     void (*describe)(void *arg, struct buf *json); /* GET /weft/v1/sandbox */
     void (*down)(void *arg);                       /* POST /weft/v1/down */
