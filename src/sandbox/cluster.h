@@ -92,7 +92,7 @@ void tree_condition(struct arena *a, struct node *status, const struct record *w
         for (struct record **r##_all = store_list((c)->store, (kind), VIEW_NONE, &(c)->round, &r##_n), *r = NULL;      \
              r##_i < r##_n && (r = r##_all[r##_i], 1); r##_i++)
 
-/* The controllers, in the order in which cluster_run calls them: one file each. */
+/* The controllers, in the order in which cluster_run calls them: one file each in sandbox/controller/. */
 #define CONTROLLERS(X)                                                                                                 \
     X(namespace)    /* default service account, istio-ca-root-cert, and the end of a namespace */                      \
     X(deployment)   /* replica sets of a Deployment, rolling */                                                        \

@@ -74,7 +74,7 @@ struct store_put {
 
 /* Sets uid, creationTimestamp, resourceVersion and generation. ret_record (borrowed) may be NULL. */
 int store_write(struct store *s, const struct store_put *put, struct diags *d, struct record **ret_record) must_check;
-/* Removes at once; finalizing and graceful ends are the controllers' business (sandbox/controllers.h). */
+/* Removes at once; finalizing and graceful ends are the controllers' business (sandbox/cluster.h). */
 void store_remove(struct store *s, enum mesh_kind kind, struct view ns, struct view name);
 
 enum store_event_type { STORE_ADDED, STORE_MODIFIED, STORE_DELETED };

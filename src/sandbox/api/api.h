@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The sandbox's API: the paths, verbs, bodies and status codes of a Kubernetes API server for the kinds that we know,
- * and a few of our own under /weft/v1. No sockets here: a request in, a response out (sandbox/api_server.h carries them).
+ * and a few of our own under /weft/v1. No sockets here: a request in, a response out (sandbox/api/server.h carries them).
  *
  *   /api/v1/… and /apis/<group>/<version>/…      GET (list, ?watch=1, one), POST, PUT, PATCH (merge), DELETE, …/status
  *   …/pods/<name>/log                            ?container= &follow=1 &previous=1 &tailLines=

@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 #include "mesh/pod.h"
-#include "sandbox/api.h"
+#include "sandbox/api/api.h"
 #include "wire/node.h"
 
 /* ---- Selectors. */

@@ -3,7 +3,7 @@
 #include <errno.h>
 
 #include "sandbox/admit.h"
-#include "sandbox/api.h"
+#include "sandbox/api/api.h"
 
 /* {"objects":[{"verb":"created","kind":…}],"diagnostics":[…],"text":"what people read"} */
 static void write_outcome(struct api_response *resp, const struct apply_result *results, size_t n, struct diags *d,

@@ -10,7 +10,7 @@
 
 #include "base/must.h"
 #include "base/view.h"
-#include "sandbox/api.h"
+#include "sandbox/api/api.h"
 
 struct api_server;
 

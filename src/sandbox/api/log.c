@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "mesh/pod.h"
-#include "sandbox/api.h"
+#include "sandbox/api/api.h"
 #include "sandbox/runtime.h"
 
 enum { PIECE = 256 * 1024, POLL_MS = 100 };

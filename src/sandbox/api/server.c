@@ -2,7 +2,7 @@
 /* Connections and exchanges of the API (api_server.h). An exchange reads its whole body, asks api_handle(), and sends
  * what comes back; a body that goes on is asked for more whenever it was woken and the client has room.
  */
-#include "sandbox/api_server.h"
+#include "sandbox/api/server.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* TokenRequest (serviceaccounts/<name>/token) and TokenReview: how the control plane learns who a proxy is. */
 #include "base/clock.h"
-#include "sandbox/api.h"
+#include "sandbox/api/api.h"
 #include "trust/token.h"
 #include "wire/node.h"
 

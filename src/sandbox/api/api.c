@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Paths and verbs on single objects (api.h). Lists, watches, logs, proxying, tokens and our own paths are in api_*.c. */
-#include "sandbox/api.h"
+/* Paths and verbs on single objects (api.h). Lists, watches, logs, proxying, tokens and our own paths are in the other files of this folder. */
+#include "sandbox/api/api.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -11,7 +11,7 @@
 #include "mesh/pod.h"
 #include "net/conn.h"
 #include "net/timer.h"
-#include "sandbox/api.h"
+#include "sandbox/api/api.h"
 
 enum { PROXY_CONN = 1, PROXY_STREAM = 2, PROXY_LATE = 4, PROXY_DEADLINE_S = 10 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Pods as Prometheus targets (sd.h). Label names as in Prometheus' documentation of kubernetes_sd_config, role pod. */
-#include "sandbox/sd.h"
+#include "sandbox/api/sd.h"
 
 #include <ctype.h>
 
