@@ -32,6 +32,7 @@
 
 struct conn;
 struct loop;
+struct tls_info;
 
 struct conn_ops {
     const char *name;
@@ -45,6 +46,7 @@ struct conn_ops {
     const struct addr *(*local)(struct conn *c);
     const struct addr *(*remote)(struct conn *c);
     int (*original_dst)(struct conn *c, struct addr *ret_addr);
+    const struct tls_info *(*tls)(const struct conn *c); /* NULL: not a TLS box */
 };
 
 struct conn {

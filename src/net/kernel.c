@@ -77,6 +77,7 @@ static bool kernel_turn(struct loop *l, bool wait)
 static void kernel_free(struct loop *l)
 {
     struct kernel_loop *k = kernel_of(l);
+    loop_end_lingerers(l);
     loop_done(l);
     close(k->epoll_fd);
     close(k->event_fd);

@@ -49,7 +49,16 @@ void loop_init(struct loop *l, const struct loop_ops *ops, uint64_t seed, const 
     list_init(&l->runnable);
     list_init(&l->flushes);
     list_init(&l->mailboxes);
+    list_init(&l->lingerers);
     rng_seed(&l->rng, seed);
+}
+
+void loop_end_lingerers(struct loop *l)
+{
+    while (!list_empty(&l->lingerers)) {
+        struct lingerer *g = LIST_ITEM(l->lingerers.next, struct lingerer, link);
+        g->end(g);
+    }
 }
 
 void loop_done(struct loop *l)
@@ -58,7 +67,8 @@ void loop_done(struct loop *l)
         pool_done(&l->pools[i]);
     timer_heap_done(&l->timers);
     mem_free(l->scratch);
-    l->scratch = NULL;
+    mem_free(l->tls_in);
+    buf_done(&l->tls_out);
 }
 
 /* Moves all of `from` to the end of the empty `to`. */

@@ -25,10 +25,16 @@ struct loop_ops {
 
 #define LOOP_POOLS 32
 
+/* What still lives after its owner closed it (a TLS box with bytes to send): the loop ends it when it ends itself. */
+struct lingerer {
+    struct list link;
+    void (*end)(struct lingerer *g);
+};
+
 struct loop {
     const struct loop_ops *ops;
     const char *name;
-    struct list runnable, flushes, mailboxes;
+    struct list runnable, flushes, mailboxes, lingerers;
     struct timer_heap timers;
     uint64_t now, wall;
     struct rng rng;
@@ -36,10 +42,13 @@ struct loop {
     struct pool pools[LOOP_POOLS];
     uint32_t n_pools;
     char *scratch;
+    char *tls_in;       /* ciphertext between the socket and the record layer */
+    struct buf tls_out; /* and the other way */
     _Atomic bool stop, poked;
 };
 
 void loop_init(struct loop *l, const struct loop_ops *ops, uint64_t seed, const char *name);
+void loop_end_lingerers(struct loop *l); /* before loop_done, while the loop still works */
 void loop_done(struct loop *l);
 /* The part of a turn after waiting: fires timers, runs tasks and flushes until quiet. False: it stopped early, to let
  * the kernel speak. */

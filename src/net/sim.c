@@ -136,6 +136,9 @@ struct sim *sim_free(struct sim *s)
 {
     if (!s)
         return NULL;
+    for (uint32_t i = 0; i < s->n_hosts; i++)
+        for (uint32_t j = 0; j < s->hosts[i]->n_loops; j++)
+            loop_end_lingerers(&s->hosts[i]->loops[j]->loop);
     sim_streams_free(s);
     for (uint32_t i = 0; i < s->n_hosts; i++) {
         for (uint32_t j = 0; j < s->hosts[i]->n_loops; j++) {
