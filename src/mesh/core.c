@@ -14,7 +14,8 @@ static const struct field service_account_fields[] = {
     {"secrets", FIELD_ANY},
     {"imagePullSecrets", FIELD_ANY},
 };
-const struct message service_account_message = MESSAGE("ServiceAccount", struct service_account, service_account_fields);
+const struct message service_account_message =
+    MESSAGE("ServiceAccount", struct service_account, service_account_fields);
 
 static const struct field config_map_fields[] = {
     OBJECT_FIELDS,

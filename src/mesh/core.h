@@ -4,7 +4,8 @@
 
 #include "mesh/object.h"
 
-struct namespace {
+struct namespace
+{
     struct object o;
 };
 

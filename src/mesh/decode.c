@@ -133,7 +133,8 @@ struct origin part_field(struct arena *a, const struct part *p, const char *path
     return o;
 }
 
-static void unknown_field(struct decoder *d, const struct message *m, const struct node_field *f, const struct place *at)
+static void unknown_field(struct decoder *d, const struct message *m, const struct node_field *f,
+                          const struct place *at)
 {
     struct view known[MANY_FIELDS];
     size_t n = 0;

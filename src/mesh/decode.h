@@ -36,47 +36,47 @@ struct place {
 };
 
 enum field_type {
-    FIELD_STR,          /* struct view */
-    FIELD_BOOL,         /* bool */
-    FIELD_OPT_BOOL,     /* struct opt_bool */
-    FIELD_I32,          /* int32_t within lo..hi (both 0: any) */
-    FIELD_U32,          /* uint32_t, same */
-    FIELD_U64,          /* uint64_t, same */
-    FIELD_I64,          /* int64_t, same */
-    FIELD_PORT,         /* uint32_t, 1..65535 */
-    FIELD_OPT_U32,      /* struct opt_u32 */
-    FIELD_OPT_I64,      /* struct opt_i64 */
-    FIELD_F64,          /* double within lo..hi */
-    FIELD_DURATION,     /* struct opt_duration, at least lo nanoseconds */
-    FIELD_TIME,         /* uint64_t wall clock ns, RFC 3339 */
-    FIELD_ENUM,         /* an enum: `words` */
-    FIELD_STRS,         /* struct strings */
-    FIELD_U32S,         /* array of uint32_t and its count */
-    FIELD_MAP,          /* struct labels: string to string */
-    FIELD_BYTES,        /* struct view, base64 decoded */
-    FIELD_BYTES_MAP,    /* struct labels, values base64 decoded */
-    FIELD_QUANTITIES,   /* struct labels: resource names to quantities as written */
-    FIELD_INT_OR_STR,   /* struct int_or_str */
-    FIELD_MSG,          /* pointer to a message */
-    FIELD_EMBED,        /* a message in place */
-    FIELD_INLINE,       /* a message whose table counts from the same struct as this one (spec of an object) */
-    FIELD_LIST,         /* array of messages and its count */
-    FIELD_KEYED,        /* map from string to message, as an array of messages and its count; key at msg->key_at */
-    FIELD_CUSTOM,       /* field->custom */
-    FIELD_ANY,          /* accepted without effect */
-    FIELD_REFUSED,      /* known, not supported yet; `why` may add a hint */
+    FIELD_STR,        /* struct view */
+    FIELD_BOOL,       /* bool */
+    FIELD_OPT_BOOL,   /* struct opt_bool */
+    FIELD_I32,        /* int32_t within lo..hi (both 0: any) */
+    FIELD_U32,        /* uint32_t, same */
+    FIELD_U64,        /* uint64_t, same */
+    FIELD_I64,        /* int64_t, same */
+    FIELD_PORT,       /* uint32_t, 1..65535 */
+    FIELD_OPT_U32,    /* struct opt_u32 */
+    FIELD_OPT_I64,    /* struct opt_i64 */
+    FIELD_F64,        /* double within lo..hi */
+    FIELD_DURATION,   /* struct opt_duration, at least lo nanoseconds */
+    FIELD_TIME,       /* uint64_t wall clock ns, RFC 3339 */
+    FIELD_ENUM,       /* an enum: `words` */
+    FIELD_STRS,       /* struct strings */
+    FIELD_U32S,       /* array of uint32_t and its count */
+    FIELD_MAP,        /* struct labels: string to string */
+    FIELD_BYTES,      /* struct view, base64 decoded */
+    FIELD_BYTES_MAP,  /* struct labels, values base64 decoded */
+    FIELD_QUANTITIES, /* struct labels: resource names to quantities as written */
+    FIELD_INT_OR_STR, /* struct int_or_str */
+    FIELD_MSG,        /* pointer to a message */
+    FIELD_EMBED,      /* a message in place */
+    FIELD_INLINE,     /* a message whose table counts from the same struct as this one (spec of an object) */
+    FIELD_LIST,       /* array of messages and its count */
+    FIELD_KEYED,      /* map from string to message, as an array of messages and its count; key at msg->key_at */
+    FIELD_CUSTOM,     /* field->custom */
+    FIELD_ANY,        /* accepted without effect */
+    FIELD_REFUSED,    /* known, not supported yet; `why` may add a hint */
 };
 
 enum field_format {
     FORMAT_NONE,
-    FORMAT_REGEX,     /* RE2 */
+    FORMAT_REGEX, /* RE2 */
     FORMAT_IP,
-    FORMAT_CIDR,      /* or an address */
-    FORMAT_HOST,      /* a DNS name, `*` or `*.name` */
-    FORMAT_LABELS,    /* keys and values follow Kubernetes' rules for labels */
-    FORMAT_NAME,      /* DNS-1123 subdomain */
-    FORMAT_LABEL,     /* DNS-1123 label */
-    FORMAT_PATH,      /* begins with / */
+    FORMAT_CIDR,   /* or an address */
+    FORMAT_HOST,   /* a DNS name, `*` or `*.name` */
+    FORMAT_LABELS, /* keys and values follow Kubernetes' rules for labels */
+    FORMAT_NAME,   /* DNS-1123 subdomain */
+    FORMAT_LABEL,  /* DNS-1123 label */
+    FORMAT_PATH,   /* begins with / */
 };
 
 struct enum_word {
@@ -103,22 +103,31 @@ struct message {
     size_t size;
     const struct field *fields;
     unsigned n_fields;
-    bool part;       /* the struct begins with a struct part */
-    size_t key_at;   /* FIELD_KEYED: where the key goes, a struct view */
+    bool part;               /* the struct begins with a struct part */
+    size_t key_at;           /* FIELD_KEYED: where the key goes, a struct view */
     void (*init)(void *msg); /* defaults */
     void (*check)(struct decoder *d, void *msg, const struct node *n, const struct place *at);
 };
 
 #define AT(type, member) .at = offsetof(type, member)
 #define AT_LIST(type, list, count) .at = offsetof(type, list), .count_at = offsetof(type, count)
-#define MESSAGE_FIELDS(what, type, table) .name = (what), .size = sizeof(type), .fields = (table), .n_fields = COUNT_OF(table)
-#define MESSAGE(what, type, table) {MESSAGE_FIELDS(what, type, table)}
-#define PART(what, type, table) {MESSAGE_FIELDS(what, type, table), .part = true}
+#define MESSAGE_FIELDS(what, type, table)                                                                              \
+    .name = (what), .size = sizeof(type), .fields = (table), .n_fields = COUNT_OF(table)
+#define MESSAGE(what, type, table)                                                                                     \
+    {                                                                                                                  \
+        MESSAGE_FIELDS(what, type, table)                                                                              \
+    }
+#define PART(what, type, table)                                                                                        \
+    {                                                                                                                  \
+        MESSAGE_FIELDS(what, type, table), .part = true                                                                \
+    }
 
 /* The fields that every object has; `spec` points to its table, which counts from the same struct. */
-#define OBJECT_FIELDS                                                                                                \
-    {"apiVersion", FIELD_ANY}, {"kind", FIELD_ANY}, {"metadata", FIELD_EMBED, .at = offsetof(struct object, meta),    \
-                                                     .msg = &object_meta_message, .required = true}
+#define OBJECT_FIELDS                                                                                                  \
+    {"apiVersion", FIELD_ANY}, {"kind", FIELD_ANY},                                                                    \
+    {                                                                                                                  \
+        "metadata", FIELD_EMBED, .at = offsetof(struct object, meta), .msg = &object_meta_message, .required = true    \
+    }
 extern const struct message object_meta_message;
 
 struct decoder {
@@ -129,7 +138,8 @@ struct decoder {
 };
 
 /* Reads `n` into the zeroed struct `msg`. Errors are counted in the decoder and told in its diags. */
-void decode_message(struct decoder *d, const struct message *m, void *msg, const struct node *n, const struct place *at);
+void decode_message(struct decoder *d, const struct message *m, void *msg, const struct node *n,
+                    const struct place *at);
 
 /* An error about n (NULL: about the object) at a place; the caller may fill label and hint. Never NULL. */
 struct diag *decode_error(struct decoder *d, const char *code, const struct node *n, const struct place *at);
@@ -152,10 +162,10 @@ struct view object_line(const struct object *o, uint32_t line);
 
 /* Formats, for those who check by hand. */
 bool is_dns_label(struct view v);
-bool is_dns_name(struct view v);     /* DNS-1123 subdomain */
-bool is_host(struct view v);         /* is_dns_name (any case), "*" or "*.name" */
+bool is_dns_name(struct view v); /* DNS-1123 subdomain */
+bool is_host(struct view v);     /* is_dns_name (any case), "*" or "*.name" */
 bool is_label_value(struct view v);
 bool is_label_key(struct view v);
 bool is_ip(struct view v);
-bool is_cidr(struct view v);         /* or an address */
+bool is_cidr(struct view v);                                                             /* or an address */
 int base64_decode(struct arena *a, struct view text, struct view *ret_bytes) must_check; /* line breaks are skipped */

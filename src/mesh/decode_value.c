@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "base/regex.h"
+#include "wire/yaml.h"
 
 void value_wrong_type(struct decoder *d, const struct node *n, const struct place *at, const char *wanted)
 {
@@ -19,7 +20,8 @@ void value_wrong_type(struct decoder *d, const struct node *n, const struct plac
     bool scalar = n->type != NODE_SEQ && n->type != NODE_MAP && n->type != NODE_NULL;
     if (scalar && n->type != NODE_STR && view_is(view_of(wanted), "a string"))
         one->hint = diag_text(d->diags, "put it in quotes: \"%.*s\"", VIEW_ARGS(n->text));
-    else if (n->type == NODE_STR && n->quoted && !view_starts(view_of(wanted), VIEW("a string")))
+    else if (n->type == NODE_STR && n->quoted &&
+             yaml_plain_type(n->text) == (view_is(view_of(wanted), "a number") ? PULL_INT : PULL_BOOL))
         one->hint = VIEW("remove the quotes");
     else if (n->type == NODE_MAP && view_is(view_of(wanted), "a list"))
         one->hint = VIEW("begin each item with `- `");
@@ -171,7 +173,8 @@ static void decode_duration(struct decoder *d, const struct field *f, void *to, 
     *(struct opt_duration *)to = (struct opt_duration){true, ns};
 }
 
-static void decode_enum(struct decoder *d, const struct field *f, void *to, const struct node *n, const struct place *at)
+static void decode_enum(struct decoder *d, const struct field *f, void *to, const struct node *n,
+                        const struct place *at)
 {
     enum { MOST = 32 };
     struct view known[MOST];
@@ -209,7 +212,8 @@ static void decode_enum(struct decoder *d, const struct field *f, void *to, cons
     buf_done(&list);
 }
 
-static void decode_strs(struct decoder *d, const struct field *f, void *to, const struct node *n, const struct place *at)
+static void decode_strs(struct decoder *d, const struct field *f, void *to, const struct node *n,
+                        const struct place *at)
 {
     struct strings *s = to;
     if (!want(d, n, at, NODE_SEQ, "a list"))
@@ -292,7 +296,8 @@ static void decode_str(struct decoder *d, const struct field *f, void *to, const
         check_format(d, f, n, at, n->text);
 }
 
-static void decode_text(struct decoder *d, const struct field *f, void *to, const struct node *n, const struct place *at)
+static void decode_text(struct decoder *d, const struct field *f, void *to, const struct node *n,
+                        const struct place *at)
 {
     if (!want(d, n, at, NODE_STR, "a string"))
         return;
@@ -302,7 +307,8 @@ static void decode_text(struct decoder *d, const struct field *f, void *to, cons
         bad_format(d, n, at, VIEW("the value"), "base64");
 }
 
-static void decode_bool(struct decoder *d, const struct field *f, void *to, const struct node *n, const struct place *at)
+static void decode_bool(struct decoder *d, const struct field *f, void *to, const struct node *n,
+                        const struct place *at)
 {
     if (!want(d, n, at, NODE_BOOL, "true or false"))
         return;

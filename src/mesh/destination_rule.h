@@ -24,16 +24,18 @@ struct consistent_hash { /* exactly one key */
     struct view header, query_param;
     struct hash_cookie *cookie;
     bool source_ip;
-    bool maglev;          /* else ring hash */
-    uint64_t ring_size;   /* minimumRingSize; 0: 1024 */
-    uint64_t table_size;  /* maglev; 0: 65537 */
+    bool maglev;         /* else ring hash */
+    uint64_t ring_size;  /* minimumRingSize; 0: 1024 */
+    uint64_t table_size; /* maglev; 0: 65537 */
 };
 
 struct load_balancer {
     struct part part;
     enum lb_simple simple;
     struct consistent_hash *consistent_hash;
-    struct opt_duration warmup;
+    struct opt_duration warmup; /* slow start window */
+    double warmup_min_percent;  /* 10 when not given */
+    double warmup_aggression;   /* 1 when not given */
 };
 
 struct tcp_keepalive {
@@ -51,18 +53,13 @@ struct tcp_pool {
 
 enum h2_upgrade { H2_UPGRADE_DEFAULT, H2_UPGRADE_OFF, H2_UPGRADE_ON };
 
-struct h2_keepalive {
-    struct part part;
-    struct opt_duration interval, timeout;
-};
-
 struct http_pool {
     struct part part;
-    int32_t max_pending, max_requests, max_requests_per_connection, max_retries, max_concurrent_streams; /* 0: not set */
+    int32_t max_pending, max_requests, max_requests_per_connection, max_retries,
+        max_concurrent_streams; /* 0: not set */
     struct opt_duration idle_timeout;
     enum h2_upgrade h2_upgrade;
     bool use_client_protocol;
-    struct h2_keepalive *keepalive;
 };
 
 struct connection_pool {
@@ -78,8 +75,6 @@ struct outlier_detection {
     struct opt_duration interval, base_ejection;
     int32_t max_ejection_percent; /* 0: 10 */
     int32_t min_health_percent;
-    uint32_t *http_codes; /* outlierDetectionHttpErrorCodes */
-    uint32_t n_http_codes;
 };
 
 enum client_tls_mode { CLIENT_TLS_DISABLE, CLIENT_TLS_SIMPLE, CLIENT_TLS_MUTUAL, CLIENT_TLS_ISTIO_MUTUAL };
@@ -132,4 +127,5 @@ struct destination_rule {
     struct labels workload_selector;
 };
 
-const struct subset *destination_rule_subset(const struct destination_rule *dr, struct view name); /* NULL when absent */
+const struct subset *destination_rule_subset(const struct destination_rule *dr,
+                                             struct view name); /* NULL when absent */

@@ -5,9 +5,12 @@
 #include "mesh/messages.h"
 
 static const struct field target_fields[] = {
-    {"kind", FIELD_STR, AT(struct target_ref, kind)}, {"namespace", FIELD_STR, AT(struct target_ref, ns)},
-    {"name", FIELD_STR, AT(struct target_ref, name)}, {"uid", FIELD_ANY},
-    {"apiVersion", FIELD_ANY},                        {"fieldPath", FIELD_ANY},
+    {"kind", FIELD_STR, AT(struct target_ref, kind)},
+    {"namespace", FIELD_STR, AT(struct target_ref, ns)},
+    {"name", FIELD_STR, AT(struct target_ref, name)},
+    {"uid", FIELD_ANY},
+    {"apiVersion", FIELD_ANY},
+    {"fieldPath", FIELD_ANY},
     {"resourceVersion", FIELD_ANY},
 };
 static const struct message target_message = MESSAGE("ObjectReference", struct target_ref, target_fields);

@@ -44,5 +44,5 @@ struct gateway {
     struct labels selector; /* empty: every gateway workload */
 };
 
-/* Whether a server entry (`ns/*.example.com`) admits a host of a VirtualService in vs_ns. gw_ns is what `.` means. */
+/* Whether a server entry (`*.example.com`, with or without a namespace before it) admits a host of a VirtualService in vs_ns. gw_ns is what `.` means. */
 bool gateway_host_matches(struct view server_host, struct view gw_ns, struct view vs_ns, struct view vs_host);

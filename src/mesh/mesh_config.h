@@ -39,9 +39,9 @@ struct mesh_config {
     struct opt_bool auto_mtls; /* on when unset */
     struct view trust_domain;  /* cluster.local */
     struct strings trust_domain_aliases;
-    struct view root_ns; /* istio-system */
-    struct mesh_outbound_policy *outbound; /* NULL: ALLOW_ANY */
-    struct opt_duration connect_timeout;   /* 10 s when unset */
+    struct view root_ns;                            /* istio-system */
+    struct mesh_outbound_policy *outbound;          /* NULL: ALLOW_ANY */
+    struct opt_duration connect_timeout;            /* 10 s when unset */
     struct opt_duration protocol_detection_timeout; /* 0: off, when unset */
     struct strings default_service_export_to, default_virtual_service_export_to, default_destination_rule_export_to;
     struct opt_bool prometheus_merge; /* on when unset */
@@ -61,6 +61,7 @@ int mesh_config_parse(struct arena *a, struct diags *d, const struct config_map 
 int proxy_config_parse(struct arena *a, struct diags *d, const struct origin *at, struct view text,
                        struct proxy_config **ret_config) must_check;
 /* What `over` sets replaces what `base` has; either may be NULL. In the arena. */
-struct proxy_config *proxy_config_merge(struct arena *a, const struct proxy_config *base, const struct proxy_config *over);
+struct proxy_config *proxy_config_merge(struct arena *a, const struct proxy_config *base,
+                                        const struct proxy_config *over);
 
 bool mesh_config_allow_any(const struct mesh_config *c);

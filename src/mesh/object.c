@@ -7,9 +7,9 @@
 #include "mesh/messages.h"
 
 const struct mesh_kind_info mesh_kinds[MESH_KINDS] = {
-#define KIND(symbol, kind_, group_, versions_, plural_, shorts_, namespaced_, type)                                  \
-    [KIND_##symbol] = {{kind_, sizeof(kind_) - 1},         {group_, sizeof(group_) - 1},                             \
-                       {versions_, sizeof(versions_) - 1}, {plural_, sizeof(plural_) - 1},                           \
+#define KIND(symbol, kind_, group_, versions_, plural_, shorts_, namespaced_, type)                                    \
+    [KIND_##symbol] = {{kind_, sizeof(kind_) - 1},         {group_, sizeof(group_) - 1},                               \
+                       {versions_, sizeof(versions_) - 1}, {plural_, sizeof(plural_) - 1},                             \
                        {shorts_, sizeof(shorts_) - 1},     namespaced_},
 #include "mesh/kinds.def"
 };

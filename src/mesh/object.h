@@ -72,5 +72,5 @@ struct object_list {
     uint32_t n;
 };
 
-#define OBJECT_AS(object, symbol, type)                                                                              \
+#define OBJECT_AS(object, symbol, type)                                                                                \
     ((object) && (object)->kind == KIND_##symbol ? (struct type *)(void *)(object) : NULL)

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 
+#include "mesh/mesh_config.h"
 #include "mesh/messages.h"
 #include "wire/json.h"
 #include "wire/yaml.h"
@@ -153,6 +154,12 @@ static void begin_object(struct reader *r, struct object *o, const struct node *
         o->at.ns = key->ns.n ? key->ns : r->src.default_ns.n ? r->src.default_ns : VIEW("default");
 }
 
+/* Istio's settings are text inside a ConfigMap: a mistake in them is told when it is applied, not when it is used. */
+static bool is_mesh_config(const struct object *o)
+{
+    return o->kind == KIND_CONFIG_MAP && view_is(o->meta.ns, "istio-system") && view_is(o->meta.name, "istio");
+}
+
 static int decode_object(struct reader *r, const struct node *tree, const struct object_key *key, enum mesh_kind kind,
                          struct object **ret)
 {
@@ -164,6 +171,10 @@ static int decode_object(struct reader *r, const struct node *tree, const struct
     if (!d.errors && !o->meta.name.n && !o->meta.generate_name.n) {
         struct place meta = {.key = VIEW("metadata")};
         decode_bad_field(&d, node_get(tree, VIEW("metadata")), &meta, "name", "`metadata.name` is required");
+    }
+    if (!d.errors && is_mesh_config(o)) {
+        struct mesh_config *checked;
+        d.errors += mesh_config_parse(r->arena, r->diags, (const struct config_map *)(const void *)o, &checked) < 0;
     }
     r->errors += d.errors;
     if (d.errors)
@@ -179,7 +190,8 @@ static int decode_tree(struct reader *r, const struct node *tree, struct object 
     if (tree->type != NODE_MAP || mesh_key(tree, &key) < 0) {
         struct diag *d = tell(r, "WEFT0002", tree, NULL);
         d->title = VIEW("not a Kubernetes object");
-        d->label = tree->type == NODE_MAP ? VIEW("needs `apiVersion` and `kind`") : VIEW("must be a map with `apiVersion` and `kind`");
+        d->label = tree->type == NODE_MAP ? VIEW("needs `apiVersion` and `kind`")
+                                          : VIEW("must be a map with `apiVersion` and `kind`");
         return -EINVAL;
     }
     if (mesh_kind_of(key.api_version, key.kind, &kind) < 0)
@@ -236,7 +248,8 @@ static void read_documents(struct reader *r, struct pull *in, const char *langua
 
 static bool is_separator(struct view line)
 {
-    return view_starts(line, VIEW("---")) && (line.n == 3 || line.p[3] == ' ' || line.p[3] == '\r' || line.p[3] == '\t');
+    return view_starts(line, VIEW("---")) &&
+           (line.n == 3 || line.p[3] == ' ' || line.p[3] == '\r' || line.p[3] == '\t');
 }
 
 static void read_yaml(struct reader *r)
@@ -253,8 +266,8 @@ static void read_yaml(struct reader *r)
         }
     }
     if (r->src.text.n)
-        read_documents(
-            r, yaml_pull(r->arena, view_make(start, (size_t)(r->src.text.p + r->src.text.n - start)), first), "YAML");
+        read_documents(r, yaml_pull(r->arena, view_make(start, (size_t)(r->src.text.p + r->src.text.n - start)), first),
+                       "YAML");
 }
 
 int mesh_parse(struct arena *a, struct diags *d, const struct mesh_source *src, struct object_list *ret)

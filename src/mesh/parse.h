@@ -16,8 +16,8 @@
 #include "mesh/object.h"
 
 struct mesh_source {
-    struct view file; /* as people should read it in messages; empty for an API server */
-    struct view text; /* must outlive the arena's use; copied into the arena by mesh_parse */
+    struct view file;       /* as people should read it in messages; empty for an API server */
+    struct view text;       /* must outlive the arena's use; copied into the arena by mesh_parse */
     struct view default_ns; /* for objects without metadata.namespace; empty: "default" */
 };
 

@@ -75,7 +75,8 @@ static void check_names(struct decoder *d, const struct pod_spec *s, const struc
         const struct container *c = init ? &s->init_containers[i - s->n_containers] : &s->containers[i];
         if (find_container(s->containers, init ? s->n_containers : i, c->name) ||
             (init && find_container(s->init_containers, i - s->n_containers, c->name)))
-            decode_bad(d, node_get(c->part.node, VIEW("name")), at, "two containers are named `%.*s`", VIEW_ARGS(c->name));
+            decode_bad(d, node_get(c->part.node, VIEW("name")), at, "two containers are named `%.*s`",
+                       VIEW_ARGS(c->name));
         for (uint32_t m = 0; m < c->n_mounts; m++) {
             uint32_t v = 0;
             while (v < s->n_volumes && !view_eq(s->volumes[v].name, c->mounts[m].name))
@@ -114,7 +115,8 @@ static const struct field spec_fields[] = {
     {"hostPID", FIELD_BOOL, AT(struct pod_spec, host_pid)},
     {"shareProcessNamespace", FIELD_BOOL, AT(struct pod_spec, share_process_namespace)},
     {"enableServiceLinks", FIELD_OPT_BOOL, AT(struct pod_spec, enable_service_links)},
-    {"terminationGracePeriodSeconds", FIELD_OPT_I64, AT(struct pod_spec, termination_grace_s), .lo = 0, .hi = INT32_MAX},
+    {"terminationGracePeriodSeconds", FIELD_OPT_I64, AT(struct pod_spec, termination_grace_s), .lo = 0,
+     .hi = INT32_MAX},
     {"activeDeadlineSeconds", FIELD_OPT_I64, AT(struct pod_spec, active_deadline_s), .lo = 1, .hi = INT32_MAX},
     {"securityContext", FIELD_EMBED, AT(struct pod_spec, security), .msg = &pod_security_message},
     {"affinity", FIELD_ANY},

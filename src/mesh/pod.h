@@ -23,9 +23,9 @@ struct key_ref { /* configMapKeyRef, secretKeyRef */
 
 struct env_var {
     struct part part;
-    struct view name, value;       /* value may hold $(OTHER) */
-    struct view field_path;        /* valueFrom.fieldRef: status.podIP, metadata.labels['x'] … */
-    struct view resource;          /* valueFrom.resourceFieldRef.resource: limits.cpu … */
+    struct view name, value; /* value may hold $(OTHER) */
+    struct view field_path;  /* valueFrom.fieldRef: status.podIP, metadata.labels['x'] … */
+    struct view resource;    /* valueFrom.resourceFieldRef.resource: limits.cpu … */
     struct view resource_container, resource_divisor;
     struct key_ref *config_map, *secret;
 };

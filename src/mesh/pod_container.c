@@ -35,7 +35,8 @@ static const struct field resource_ref_fields[] = {
     {"containerName", FIELD_STR, AT(struct env_var, resource_container)},
     {"divisor", FIELD_CUSTOM, .custom = divisor},
 };
-static const struct message resource_ref_message = MESSAGE("ResourceFieldSelector", struct env_var, resource_ref_fields);
+static const struct message resource_ref_message =
+    MESSAGE("ResourceFieldSelector", struct env_var, resource_ref_fields);
 
 static const struct field value_from_fields[] = {
     {"fieldRef", FIELD_INLINE, .msg = &field_ref_message},
@@ -51,8 +52,9 @@ static void check_env(struct decoder *d, void *msg, const struct node *n, const 
     const struct env_var *e = msg;
     const struct node *from = node_get(n, VIEW("valueFrom"));
     if (node_is(from, NODE_MAP) && (e->value.n || from->n != 1))
-        decode_bad_field(d, n, at, "valueFrom", e->value.n ? "`value` and `valueFrom` exclude each other"
-                                                           : "`valueFrom` needs exactly one source");
+        decode_bad_field(d, n, at, "valueFrom",
+                         e->value.n ? "`value` and `valueFrom` exclude each other"
+                                    : "`valueFrom` needs exactly one source");
 }
 
 static const struct field env_fields[] = {
@@ -85,7 +87,8 @@ static const struct message header_message = MESSAGE("HTTPHeader", struct http_h
 static void check_port(struct decoder *d, const struct int_or_str *port, const struct node *n, const struct place *at)
 {
     if (!port->text.n && (port->number < 1 || port->number > 65535))
-        decode_bad_field(d, n, at, "port", "`port` is out of range")->label = VIEW("must be 1 to 65535, or a port's name");
+        decode_bad_field(d, n, at, "port", "`port` is out of range")->label =
+            VIEW("must be 1 to 65535, or a port's name");
 }
 
 static void check_http_get(struct decoder *d, void *msg, const struct node *n, const struct place *at)
@@ -115,8 +118,8 @@ static const struct field tcp_fields[] = {
     {"port", FIELD_INT_OR_STR, AT(struct tcp_socket, port), .required = true},
     {"host", FIELD_STR, AT(struct tcp_socket, host)},
 };
-static const struct message tcp_message = {MESSAGE_FIELDS("TCPSocketAction", struct tcp_socket, tcp_fields), .part = true,
-                                           .check = check_tcp};
+static const struct message tcp_message = {MESSAGE_FIELDS("TCPSocketAction", struct tcp_socket, tcp_fields),
+                                           .part = true, .check = check_tcp};
 
 static const struct field exec_fields[] = {
     {"command", FIELD_STRS, AT(struct exec_action, command), .required = true},
@@ -208,25 +211,27 @@ static const struct field resource_fields[] = {
 };
 static const struct message resource_message = MESSAGE("ResourceRequirements", struct resources, resource_fields);
 
-#define CONTAINER_FIELDS                                                                                             \
-    {"name", FIELD_STR, AT(struct container, name), .required = true, .format = FORMAT_LABEL},                       \
-        {"image", FIELD_STR, AT(struct container, image)}, {"command", FIELD_STRS, AT(struct container, command)},   \
-        {"args", FIELD_STRS, AT(struct container, args)},                                                            \
-        {"workingDir", FIELD_STR, AT(struct container, working_dir)},                                                \
-        {"ports", FIELD_LIST, AT_LIST(struct container, ports, n_ports), .msg = &port_message},                      \
-        {"env", FIELD_LIST, AT_LIST(struct container, env, n_env), .msg = &env_message},                             \
-        {"envFrom", FIELD_LIST, AT_LIST(struct container, env_from, n_env_from), .msg = &env_from_message},          \
-        {"volumeMounts", FIELD_LIST, AT_LIST(struct container, mounts, n_mounts), .msg = &mount_message},            \
-        {"livenessProbe", FIELD_MSG, AT(struct container, liveness), .msg = &probe_message},                         \
-        {"readinessProbe", FIELD_MSG, AT(struct container, readiness), .msg = &probe_message},                       \
-        {"startupProbe", FIELD_MSG, AT(struct container, startup), .msg = &probe_message},                           \
-        {"lifecycle", FIELD_MSG, AT(struct container, lifecycle), .msg = &lifecycle_message},                        \
-        {"securityContext", FIELD_EMBED, AT(struct container, security), .msg = &pod_security_message},              \
-        {"resources", FIELD_EMBED, AT(struct container, resources), .msg = &resource_message},                       \
-        {"tty", FIELD_BOOL, AT(struct container, tty)}, {"stdin", FIELD_BOOL, AT(struct container, stdin)},          \
-        {"stdinOnce", FIELD_ANY}, {"imagePullPolicy", FIELD_ANY}, {"terminationMessagePath", FIELD_ANY},             \
-        {"terminationMessagePolicy", FIELD_ANY}, {"resizePolicy", FIELD_ANY}, {"restartPolicyRules", FIELD_ANY},     \
-        {"volumeDevices", FIELD_REFUSED, .why = "block devices are not available; mount a volume instead"}
+#define CONTAINER_FIELDS                                                                                               \
+    {"name", FIELD_STR, AT(struct container, name), .required = true, .format = FORMAT_LABEL},                         \
+        {"image", FIELD_STR, AT(struct container, image)}, {"command", FIELD_STRS, AT(struct container, command)},     \
+        {"args", FIELD_STRS, AT(struct container, args)},                                                              \
+        {"workingDir", FIELD_STR, AT(struct container, working_dir)},                                                  \
+        {"ports", FIELD_LIST, AT_LIST(struct container, ports, n_ports), .msg = &port_message},                        \
+        {"env", FIELD_LIST, AT_LIST(struct container, env, n_env), .msg = &env_message},                               \
+        {"envFrom", FIELD_LIST, AT_LIST(struct container, env_from, n_env_from), .msg = &env_from_message},            \
+        {"volumeMounts", FIELD_LIST, AT_LIST(struct container, mounts, n_mounts), .msg = &mount_message},              \
+        {"livenessProbe", FIELD_MSG, AT(struct container, liveness), .msg = &probe_message},                           \
+        {"readinessProbe", FIELD_MSG, AT(struct container, readiness), .msg = &probe_message},                         \
+        {"startupProbe", FIELD_MSG, AT(struct container, startup), .msg = &probe_message},                             \
+        {"lifecycle", FIELD_MSG, AT(struct container, lifecycle), .msg = &lifecycle_message},                          \
+        {"securityContext", FIELD_EMBED, AT(struct container, security), .msg = &pod_security_message},                \
+        {"resources", FIELD_EMBED, AT(struct container, resources), .msg = &resource_message},                         \
+        {"tty", FIELD_BOOL, AT(struct container, tty)}, {"stdin", FIELD_BOOL, AT(struct container, stdin)},            \
+        {"stdinOnce", FIELD_ANY}, {"imagePullPolicy", FIELD_ANY}, {"terminationMessagePath", FIELD_ANY},               \
+        {"terminationMessagePolicy", FIELD_ANY}, {"resizePolicy", FIELD_ANY}, {"restartPolicyRules", FIELD_ANY},       \
+    {                                                                                                                  \
+        "volumeDevices", FIELD_REFUSED, .why = "block devices are not available; mount a volume instead"               \
+    }
 
 static const struct field container_fields[] = {
     CONTAINER_FIELDS,
@@ -240,12 +245,13 @@ static void check_init_container(struct decoder *d, void *msg, const struct node
     if (c->restart_policy.n && !container_is_sidecar(c))
         decode_bad_field(d, n, at, "restartPolicy", "an init container's `restartPolicy` can only be Always");
     if (!container_is_sidecar(c) && (c->liveness || c->readiness || c->startup || c->lifecycle))
-        decode_bad(d, n, at, "an init container without `restartPolicy: Always` cannot have probes or lifecycle handlers");
+        decode_bad(d, n, at,
+                   "an init container without `restartPolicy: Always` cannot have probes or lifecycle handlers");
 }
 
 static const struct field init_container_fields[] = {
     CONTAINER_FIELDS,
     {"restartPolicy", FIELD_STR, AT(struct container, restart_policy)},
 };
-const struct message pod_init_container_message = {
-    MESSAGE_FIELDS("Container", struct container, init_container_fields), .part = true, .check = check_init_container};
+const struct message pod_init_container_message = {MESSAGE_FIELDS("Container", struct container, init_container_fields),
+                                                   .part = true, .check = check_init_container};

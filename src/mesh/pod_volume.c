@@ -10,11 +10,16 @@ static const struct field item_fields[] = {
 };
 static const struct message item_message = MESSAGE("KeyToPath", struct key_to_path, item_fields);
 
-#define KEYS_FIELDS(name_field)                                                                                      \
-    {name_field, FIELD_STR, AT(struct volume_keys, name)},                                                           \
-        {"items", FIELD_LIST, AT_LIST(struct volume_keys, items, n_items), .msg = &item_message},                    \
-        {"optional", FIELD_BOOL, AT(struct volume_keys, optional)}
-#define MODE_FIELD(type) {"defaultMode", FIELD_OPT_I64, AT(struct type, mode), .lo = 0, .hi = 0777}
+#define KEYS_FIELDS(name_field)                                                                                        \
+    {name_field, FIELD_STR, AT(struct volume_keys, name)},                                                             \
+        {"items", FIELD_LIST, AT_LIST(struct volume_keys, items, n_items), .msg = &item_message},                      \
+    {                                                                                                                  \
+        "optional", FIELD_BOOL, AT(struct volume_keys, optional)                                                       \
+    }
+#define MODE_FIELD(type)                                                                                               \
+    {                                                                                                                  \
+        "defaultMode", FIELD_OPT_I64, AT(struct type, mode), .lo = 0, .hi = 0777                                       \
+    }
 
 static const struct field config_map_fields[] = {KEYS_FIELDS("name"), MODE_FIELD(volume_keys)};
 static const struct message config_map_message_ = PART("ConfigMapVolumeSource", struct volume_keys, config_map_fields);
@@ -76,7 +81,8 @@ static const struct message token_message = {
 static void check_source(struct decoder *d, void *msg, const struct node *n, const struct place *at)
 {
     if (n->n != 1)
-        decode_bad(d, n, at, "a projected source needs exactly one of configMap, secret, downwardAPI, serviceAccountToken");
+        decode_bad(d, n, at,
+                   "a projected source needs exactly one of configMap, secret, downwardAPI, serviceAccountToken");
 }
 
 static const struct field source_fields[] = {
@@ -116,10 +122,14 @@ static void check_volume(struct decoder *d, void *msg, const struct node *n, con
     if (sources > 1)
         decode_bad(d, n, at, "volume `%.*s` has more than one source", VIEW_ARGS(v->name));
     if ((v->config_map && !v->config_map->name.n) || (v->secret && !v->secret->name.n))
-        decode_bad(d, n, at, "volume `%.*s` does not say which %s", VIEW_ARGS(v->name), v->secret ? "Secret" : "ConfigMap");
+        decode_bad(d, n, at, "volume `%.*s` does not say which %s", VIEW_ARGS(v->name),
+                   v->secret ? "Secret" : "ConfigMap");
 }
 
-#define STORAGE(name) {name, FIELD_REFUSED, .why = "storage of a cluster is not available; use emptyDir, configMap or secret"}
+#define STORAGE(name)                                                                                                  \
+    {                                                                                                                  \
+        name, FIELD_REFUSED, .why = "storage of a cluster is not available; use emptyDir, configMap or secret"         \
+    }
 
 static const struct field volume_fields[] = {
     {"name", FIELD_STR, AT(struct volume, name), .required = true, .format = FORMAT_LABEL},

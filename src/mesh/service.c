@@ -10,16 +10,18 @@ static const struct {
     const char *name;
     enum port_protocol protocol;
 } protocol_names[] = {
-    {"http", PORT_HTTP},   {"http2", PORT_HTTP2},   {"grpc", PORT_GRPC},   {"grpc-web", PORT_GRPC_WEB},
-    {"https", PORT_HTTPS}, {"tls", PORT_TLS},       {"tcp", PORT_TCP},     {"mongo", PORT_MONGO},
-    {"mysql", PORT_MYSQL}, {"redis", PORT_REDIS},   {"udp", PORT_UDP},
+    {"http", PORT_HTTP},   {"http2", PORT_HTTP2}, {"grpc", PORT_GRPC}, {"grpc-web", PORT_GRPC_WEB},
+    {"https", PORT_HTTPS}, {"tls", PORT_TLS},     {"tcp", PORT_TCP},   {"mongo", PORT_MONGO},
+    {"mysql", PORT_MYSQL}, {"redis", PORT_REDIS}, {"udp", PORT_UDP},
 };
 
 static const struct {
     const char *name;
     enum port_protocol protocol;
 } app_protocols[] = {
-    {"kubernetes.io/h2c", PORT_HTTP2}, {"kubernetes.io/ws", PORT_HTTP}, {"kubernetes.io/wss", PORT_HTTPS},
+    {"kubernetes.io/h2c", PORT_HTTP2},
+    {"kubernetes.io/ws", PORT_HTTP},
+    {"kubernetes.io/wss", PORT_HTTPS},
 };
 
 /* Ports whose protocols let the server speak first: sniffing would wait in vain. */
@@ -82,8 +84,8 @@ static const struct field port_fields[] = {
     {"targetPort", FIELD_INT_OR_STR, AT(struct service_port, target_port)},
     {"nodePort", FIELD_U32, AT(struct service_port, node_port), .lo = 0, .hi = 65535},
 };
-static const struct message port_message = {MESSAGE_FIELDS("ServicePort", struct service_port, port_fields), .part = true,
-                                            .check = check_port};
+static const struct message port_message = {MESSAGE_FIELDS("ServicePort", struct service_port, port_fields),
+                                            .part = true, .check = check_port};
 
 static const struct enum_word type_words[] = {
     {"ClusterIP", SERVICE_CLUSTER_IP},
@@ -142,7 +144,8 @@ static const struct field spec_fields[] = {
     {"allocateLoadBalancerNodePorts", FIELD_ANY},
     {"trafficDistribution", FIELD_ANY},
 };
-static const struct message spec_message = {MESSAGE_FIELDS("ServiceSpec", struct service, spec_fields), .check = check_spec};
+static const struct message spec_message = {MESSAGE_FIELDS("ServiceSpec", struct service, spec_fields),
+                                            .check = check_spec};
 
 static void check_service(struct decoder *d, void *msg, const struct node *n, const struct place *at)
 {
@@ -159,7 +162,8 @@ static const struct field service_fields[] = {
     {"spec", FIELD_INLINE, .msg = &spec_message, .required = true},
     {"status", FIELD_ANY},
 };
-const struct message service_message = {MESSAGE_FIELDS("Service", struct service, service_fields), .check = check_service};
+const struct message service_message = {MESSAGE_FIELDS("Service", struct service, service_fields),
+                                        .check = check_service};
 
 bool service_is_headless(const struct service *s)
 {

@@ -28,8 +28,8 @@
 
 /* Something that traffic can be sent to by name: a Service, or one host of one ServiceEntry. */
 struct mesh_host {
-    struct view name;                  /* FQDN, or as the ServiceEntry writes it (may start with `*.`) */
-    const struct service *service;     /* or */
+    struct view name;              /* FQDN, or as the ServiceEntry writes it (may start with `*.`) */
+    const struct service *service; /* or */
     const struct service_entry *entry;
     struct view ns;
 };
@@ -43,8 +43,8 @@ struct mesh_snapshot {
     struct map hosts;                       /* name → struct mesh_host, the first that claims it */
     struct mesh_host **wildcard_hosts;      /* ServiceEntry hosts that begin with `*` */
     uint32_t n_wildcard_hosts;
-    struct map pods_by_ns;                  /* ns → struct object_list of pods */
-    struct map slices;                      /* "ns/service" → struct object_list of EndpointSlices */
+    struct map pods_by_ns; /* ns → struct object_list of pods */
+    struct map slices;     /* "ns/service" → struct object_list of EndpointSlices */
 };
 
 /* Never fails: a MeshConfig that is rejected leaves the defaults, and diags says so. */
@@ -69,10 +69,12 @@ bool export_visible(const struct strings *export_to, struct view obj_ns, struct 
 
 /* Pods of a namespace that carry the labels; `i` starts at 0 and is moved. NULL: no more.
  *   for (uint32_t i = 0; (p = snapshot_pod(snap, ns, &svc->selector, &i));) …                         */
-const struct pod *snapshot_pod(const struct mesh_snapshot *s, struct view ns, const struct labels *selector, uint32_t *i);
-const struct object_list *snapshot_slices(const struct mesh_snapshot *s, struct view ns, struct view service); /* or NULL */
+const struct pod *snapshot_pod(const struct mesh_snapshot *s, struct view ns, const struct labels *selector,
+                               uint32_t *i);
+const struct object_list *snapshot_slices(const struct mesh_snapshot *s, struct view ns,
+                                          struct view service); /* or NULL */
 
-#define SNAPSHOT_EACH(snap, symbol, type, var)                                                                       \
-    for (uint32_t var##_i = 0; var##_i < (snap)->by_kind[KIND_##symbol].n; var##_i++)                                \
-        for (const struct type *var = (const struct type *)(void *)(snap)->by_kind[KIND_##symbol].list[var##_i];     \
-             var; var = NULL)
+#define SNAPSHOT_EACH(snap, symbol, type, var)                                                                         \
+    for (uint32_t var##_i = 0; var##_i < (snap)->by_kind[KIND_##symbol].n; var##_i++)                                  \
+        for (const struct type *var = (const struct type *)(void *)(snap)->by_kind[KIND_##symbol].list[var##_i]; var;  \
+             var = NULL)

@@ -15,26 +15,43 @@ static void check_selector(struct decoder *d, const struct label_selector *s, co
 {
     if (label_selector_match(s, &t->meta.labels))
         return;
-    struct diag *one = decode_bad_field(d, n, at, "selector", "the selector does not match the labels of its own template");
+    struct diag *one =
+        decode_bad_field(d, n, at, "selector", "the selector does not match the labels of its own template");
     one->label = VIEW("`template.metadata.labels` differ from this");
 }
 
 /* One check for each struct: their selectors and templates lie at different places. */
-#define CHECK_SELECTOR(type)                                                                                         \
-    static void check_##type(struct decoder *d, void *msg, const struct node *n, const struct place *at)             \
-    {                                                                                                                \
-        struct type *w = msg;                                                                                        \
-        check_selector(d, &w->selector, &w->template, n, at);                                                        \
-    }                                                                                                                \
+#define CHECK_SELECTOR(type)                                                                                           \
+    static void check_##type(struct decoder *d, void *msg, const struct node *n, const struct place *at)               \
+    {                                                                                                                  \
+        struct type *w = msg;                                                                                          \
+        check_selector(d, &w->selector, &w->template, n, at);                                                          \
+    }                                                                                                                  \
     static void init_##type(void *msg)
 
-#define SELECTOR(type) {"selector", FIELD_EMBED, AT(struct type, selector), .msg = &label_selector_message, .required = true}
-#define TEMPLATE(type) {"template", FIELD_EMBED, AT(struct type, template), .msg = &pod_template_message, .required = true}
-#define REPLICAS(type) {"replicas", FIELD_U32, AT(struct type, replicas), .lo = 0, .hi = 100000}
-#define MIN_READY(type) {"minReadySeconds", FIELD_U32, AT(struct type, min_ready_s), .lo = 0, .hi = INT32_MAX}
-#define SPEC(type) {"spec", FIELD_INLINE, .msg = &type##_spec, .required = true}, {"status", FIELD_ANY}
-#define SPEC_MESSAGE(type, what, fields)                                                                             \
-    static const struct message type##_spec = {MESSAGE_FIELDS(what, struct type, fields), .init = init_##type,       \
+#define SELECTOR(type)                                                                                                 \
+    {                                                                                                                  \
+        "selector", FIELD_EMBED, AT(struct type, selector), .msg = &label_selector_message, .required = true           \
+    }
+#define TEMPLATE(type)                                                                                                 \
+    {                                                                                                                  \
+        "template", FIELD_EMBED, AT(struct type, template), .msg = &pod_template_message, .required = true             \
+    }
+#define REPLICAS(type)                                                                                                 \
+    {                                                                                                                  \
+        "replicas", FIELD_U32, AT(struct type, replicas), .lo = 0, .hi = 100000                                        \
+    }
+#define MIN_READY(type)                                                                                                \
+    {                                                                                                                  \
+        "minReadySeconds", FIELD_U32, AT(struct type, min_ready_s), .lo = 0, .hi = INT32_MAX                           \
+    }
+#define SPEC(type)                                                                                                     \
+    {"spec", FIELD_INLINE, .msg = &type##_spec, .required = true},                                                     \
+    {                                                                                                                  \
+        "status", FIELD_ANY                                                                                            \
+    }
+#define SPEC_MESSAGE(type, what, fields)                                                                               \
+    static const struct message type##_spec = {MESSAGE_FIELDS(what, struct type, fields), .init = init_##type,         \
                                                .check = check_##type}
 
 CHECK_SELECTOR(deployment)
@@ -82,8 +99,8 @@ CHECK_SELECTOR(replica_set)
 {
     ((struct replica_set *)msg)->replicas = 1;
 }
-static const struct field replica_set_spec_fields[] = {REPLICAS(replica_set), SELECTOR(replica_set), TEMPLATE(replica_set),
-                                                       MIN_READY(replica_set)};
+static const struct field replica_set_spec_fields[] = {REPLICAS(replica_set), SELECTOR(replica_set),
+                                                       TEMPLATE(replica_set), MIN_READY(replica_set)};
 SPEC_MESSAGE(replica_set, "ReplicaSetSpec", replica_set_spec_fields);
 static const struct field replica_set_fields[] = {OBJECT_FIELDS, SPEC(replica_set)};
 const struct message replica_set_message = MESSAGE("ReplicaSet", struct replica_set, replica_set_fields);
@@ -120,7 +137,10 @@ CHECK_SELECTOR(daemon_set)
     (void)msg;
 }
 static const struct field daemon_set_spec_fields[] = {
-    SELECTOR(daemon_set), TEMPLATE(daemon_set), MIN_READY(daemon_set), {"updateStrategy", FIELD_ANY},
+    SELECTOR(daemon_set),
+    TEMPLATE(daemon_set),
+    MIN_READY(daemon_set),
+    {"updateStrategy", FIELD_ANY},
     {"revisionHistoryLimit", FIELD_ANY},
 };
 SPEC_MESSAGE(daemon_set, "DaemonSetSpec", daemon_set_spec_fields);

@@ -6,7 +6,7 @@
 #include "mesh/pod.h"
 
 struct pod_template {
-    struct part part; /* part.node: the template's own tree, metadata and spec, to make pods from */
+    struct part part;        /* part.node: the template's own tree, metadata and spec, to make pods from */
     struct object_meta meta; /* labels and annotations only */
     struct pod_spec spec;
 };
@@ -16,7 +16,7 @@ struct deployment {
     uint32_t replicas; /* 1 when absent */
     struct label_selector selector;
     struct pod_template template;
-    bool recreate;                              /* strategy.type: Recreate */
+    bool recreate;                                /* strategy.type: Recreate */
     struct int_or_str max_surge, max_unavailable; /* 25 % when unset */
     uint32_t min_ready_s;
     uint32_t progress_deadline_s; /* 600 when absent */
