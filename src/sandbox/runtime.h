@@ -186,3 +186,6 @@ struct runtime_exec *runtime_exec_free(struct runtime_exec *exec); /* kills it w
 /* Connections to 127.0.0.1:host_port of the machine go to ip:port (a ClusterIP or a pod). -EADDRINUSE and others from
  * bind arrive here; closing: target_ip 0. */
 int runtime_host_port_set(struct runtime *rt, uint16_t host_port, uint32_t target_ip, uint16_t target_port) must_check;
+/* The daemon alone reads isolate_next(); connections of listeners that are not its own go here. Takes fd and is true when
+ * `id` is a host port's listener; false: fd stays the caller's. */
+bool runtime_host_port_accepted(struct runtime *rt, uint32_t id, int fd) must_check;

@@ -9,6 +9,7 @@
 
 #include "mesh/parse.h"
 #include "sandbox/admit.h"
+#include "sandbox/api/sd.h"
 #include "wire/node.h"
 
 static void write_record(struct api_response *resp, unsigned status, const struct record *r)
@@ -334,7 +335,12 @@ void api_handle(struct api *api, const struct api_request *req, struct api_respo
     struct arena a;
     arena_init(&a, 16 * 1024);
     struct api_target t;
-    if (view_is(req->path, "/healthz") || view_is(req->path, "/readyz")) {
+    if (view_is(req->path, "/prometheus/sd") && view_is(req->method, "GET")) {
+        resp->status = 200;
+        sd_print(api->cluster->store, &resp->body);
+    } else if (api->discovery_only) {
+        api_fail(resp, 404, "NotFound", "only /prometheus/sd is here");
+    } else if (view_is(req->path, "/healthz") || view_is(req->path, "/readyz")) {
         resp->status = 200;
         resp->type = "text/plain";
         buf_str(&resp->body, "ok");

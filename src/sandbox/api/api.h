@@ -9,6 +9,7 @@
  *   /apis/authentication.k8s.io/v1/tokenreviews  TokenReview
  *   /weft/v1/apply ?file= &namespace=            a manifest as text; diagnostics come back as JSON and as text
  *   /weft/v1/delete, /weft/v1/analyze, /weft/v1/sandbox, /weft/v1/down
+ *   /prometheus/sd                               Prometheus' HTTP service discovery (sandbox/api/sd.h)
  *
  * Who may connect to the socket may do everything: it is the same user (checked when the connection is made).
  */
@@ -43,6 +44,7 @@ struct api {
     void *arg;
     void (*describe)(void *arg, struct buf *json); /* GET /weft/v1/sandbox */
     void (*down)(void *arg);                       /* POST /weft/v1/down */
+    bool discovery_only; /* GET /prometheus/sd and nothing else: what a TCP port of the machine may serve */
 };
 
 struct api_request {

@@ -27,7 +27,7 @@ struct api_server {
     struct task task;
     struct acceptor *acceptor;
     struct list conns, exchanges;
-    char path[108];
+    char where[128];
 };
 
 struct api_conn {
@@ -226,14 +226,16 @@ int api_server_adopt(struct api_server *s, int fd)
     return err;
 }
 
-int api_server_listen(struct api_server *s, struct view path)
+int api_server_listen(struct api_server *s, struct view where)
 {
-    if (path.n >= sizeof(s->path))
+    if (where.n >= sizeof(s->where))
         return -ENAMETOOLONG;
-    memcpy(s->path, path.p, path.n);
-    struct addr at = addr_unix(view_make(s->path, path.n));
-    return acceptor_open(s->api->loop, &at, &(struct acceptor_options){.mode = 0600}, &s->task, SERVER_ACCEPT,
-                         &s->acceptor);
+    memcpy(s->where, where.p, where.n); /* a Unix address borrows its path */
+    struct addr at;
+    int err = addr_parse(view_make(s->where, where.n), &at);
+    return err ? err
+               : acceptor_open(s->api->loop, &at, &(struct acceptor_options){.mode = 0600}, &s->task, SERVER_ACCEPT,
+                               &s->acceptor);
 }
 
 void api_server_poke(struct api_server *s)

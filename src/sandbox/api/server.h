@@ -3,7 +3,7 @@
  *
  *   srv = api_server_new(&api);
  *   api_server_adopt(srv, fd);                 // a connection that the supervisor accepted
- *   api_server_listen(srv, VIEW("/run/weft/kube/api.sock"));     // for weft-control's pod
+ *   api_server_listen(srv, VIEW("unix:/run/weft/kube/api.sock"));     // for weft-control's pod
  *   api_server_poke(srv);                      // something changed: watches look again
  */
 #pragma once
@@ -15,7 +15,7 @@
 struct api_server;
 
 struct api_server *api_server_new(struct api *api);
-struct api_server *api_server_free(struct api_server *s);      /* ends every connection; takes NULL */
-int api_server_adopt(struct api_server *s, int fd) must_check; /* owns fd, also when it fails */
-int api_server_listen(struct api_server *s, struct view path) must_check;
+struct api_server *api_server_free(struct api_server *s);                  /* ends every connection; takes NULL */
+int api_server_adopt(struct api_server *s, int fd) must_check;             /* owns fd, also when it fails */
+int api_server_listen(struct api_server *s, struct view where) must_check; /* as addr_parse reads it */
 void api_server_poke(struct api_server *s);
