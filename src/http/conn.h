@@ -61,6 +61,7 @@ enum http_conn_ready {
     HTTP_CONN_DRAINING = 8, /* no new streams (GOAWAY, Connection: close, http_conn_drain) */
     HTTP_CONN_CLOSED = 16,  /* over: free it */
     HTTP_CONN_REFUSED = 32, /* the peer's bytes were refused; http_conn_fin() and _detail() say why */
+    HTTP_CONN_UP = 64,      /* connected, TLS included: a failure before is a connect failure */
 };
 unsigned http_conn_ready(const struct http_conn *c);
 

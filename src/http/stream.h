@@ -28,6 +28,7 @@
 #include "wire/headers.h"
 
 struct http_conn;
+struct http_shared;
 struct task;
 
 enum http_fin {
@@ -80,16 +81,15 @@ struct http_stream {
     uint64_t content_length;
 
     /* Private to http/. */
+    struct http_shared *shared;
     struct task *task;
     uint32_t bits;
-    uint8_t flags;
-    uint8_t out_framing;
-    bool head_request; /* the response has no body whatever its headers say */
-    uint64_t out_left; /* body bytes that our content-length still promises */
-    struct list link;
-    struct list writable_link;
-    struct http_block *body_first, *body_last; /* HTTP/2: received, not consumed */
-    struct http_block *out_first, *out_last;   /* HTTP/2: taken from the owner, not yet framed */
+    uint16_t flags; /* enum stream_flags */
+    uint8_t framing_out;
+    uint64_t left_out;                       /* body bytes that our content-length still promises */
+    struct list link;                        /* of its connection, or of the free list */
+    struct http_block *in_first, *in_last;   /* HTTP/2: received, not consumed */
+    struct http_block *out_first, *out_last; /* HTTP/2: taken from the owner, not yet framed */
     uint32_t out_n;
 };
 

@@ -580,6 +580,12 @@ int h1_frame(struct h1 *p, struct view bytes, struct headers *trailers, size_t *
     }
 }
 
+void h1_tunnel(struct h1 *p)
+{
+    p->framing = H1_TUNNEL;
+    begin_body(p);
+}
+
 int h1_eof(struct h1 *p)
 {
     if (h1_done(p))

@@ -83,6 +83,9 @@ bool h1_done(const struct h1 *p);
 /* The connection ended here: 0 when that ends the message properly, -EBADMSG (TRUNCATED) when it is cut off. */
 int h1_eof(struct h1 *p) must_check;
 
+/* Server: our answer made the connection a tunnel; raw bytes follow the request's head. */
+void h1_tunnel(struct h1 *p);
+
 /* How a head is to be written. */
 struct h1_out {
     enum h1_kind kind;
