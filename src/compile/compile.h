@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* From what people write to what a proxy does: one snapshot in, one plan for each proxy out. Pure: no I/O, no clock.
  *
- *   struct compiler *c = compiler_new(snapshot, last);        // last: to share what did not change; may be NULL
- *   compiler_free(last);
+ *   struct compiler *c = compiler_new(snapshot, last);        // takes last's resources over; last may be NULL
+ *   compiler_free(last);                                      // which is good for nothing else now
  *   struct plan *p = compile_plan(c, &facts);                 // one reference, the caller's; plan_unref later
  *
  * What is equal for many proxies is compiled once: everything outbound depends only on the kind, the namespace and, where
