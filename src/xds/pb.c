@@ -15,7 +15,9 @@
 
 char *pb_str(struct arena *a, struct view v)
 {
-    return v.n ? arena_str(a, v) : (char *)protobuf_c_empty_string;
+    static const char empty[] = ""; /* not protobuf_c_empty_string, by whose address it leaves out members of a oneof */
+
+    return v.n ? arena_str(a, v) : (char *)(uintptr_t)empty;
 }
 
 ProtobufCBinaryData pb_bytes(struct view v)
