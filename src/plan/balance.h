@@ -19,6 +19,7 @@
 #include "plan/cluster.h"
 #include "plan/endpoint.h"
 #include "plan/outlier.h"
+#include "plan/route.h"
 
 struct host {
     const struct endpoint *endpoint; /* in `set` */
@@ -45,6 +46,7 @@ struct pick {
 };
 
 struct balancer;
+struct hash_policy;
 
 struct balancer *balancer_new(const struct cluster *c, uint64_t seed) __attribute__((returns_nonnull));
 struct balancer *balancer_free(struct balancer *b);
