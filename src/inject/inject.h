@@ -18,17 +18,17 @@
 #include "wire/node.h"
 
 struct inject_config {
-    struct view revision;     /* "default" */
-    struct view cluster_id;   /* "Kubernetes" */
-    struct view network;      /* empty */
-    struct view image_proxy;  /* weft/proxy */
-    struct view image_node;   /* weft/node: the init container */
-    struct view domain;       /* cluster.local */
-    struct view root_ns;      /* istio-system */
-    struct view ca_address;   /* istiod.istio-system.svc:15012 */
-    bool native_sidecars;     /* kubelet ≥ 1.33: on by default */
-    bool default_policy;      /* neither label nor annotation decides: inject (policy: enabled) */
-    bool every_namespace;     /* enableNamespacesByDefault */
+    struct view revision;           /* "default" */
+    struct view cluster_id;         /* "Kubernetes" */
+    struct view network;            /* empty */
+    struct view image_proxy;        /* weft/proxy */
+    struct view image_node;         /* weft/node: the init container */
+    struct view domain;             /* cluster.local */
+    struct view root_ns;            /* istio-system */
+    struct view ca_address;         /* istiod.istio-system.svc:15012 */
+    bool native_sidecars;           /* kubelet ≥ 1.33: on by default */
+    bool default_policy;            /* neither label nor annotation decides: inject (policy: enabled) */
+    bool every_namespace;           /* enableNamespacesByDefault */
     const struct mesh_config *mesh; /* NULL: defaults */
 };
 

@@ -276,12 +276,8 @@ int mesh_parse(struct arena *a, struct diags *d, const struct mesh_source *src, 
     r.src = (struct mesh_source){.file = arena_view(a, src->file),
                                  .text = arena_view(a, src->text),
                                  .default_ns = arena_view(a, src->default_ns)};
-    struct view text = r.src.text;
-    size_t i = 0;
-    while (i < text.n && (text.p[i] == ' ' || text.p[i] == '\n' || text.p[i] == '\r' || text.p[i] == '\t'))
-        i++;
-    if (i < text.n && text.p[i] == '{')
-        read_documents(&r, json_pull(a, text, 1), "JSON");
+    if (node_looks_like_json(r.src.text))
+        read_documents(&r, json_pull(a, r.src.text, 1), "JSON");
     else
         read_yaml(&r);
     return r.errors ? -EINVAL : 0;

@@ -238,13 +238,8 @@ int node_read(struct arena *a, struct pull *in, struct node **ret_node)
     return 0;
 }
 
-int node_parse(struct arena *a, struct view text, struct node **ret_node, struct pull_error *ret_error)
+static int parse_one(struct arena *a, struct pull *in, struct node **ret_node, struct pull_error *ret_error)
 {
-    size_t i = 0;
-    while (i < text.n && (text.p[i] == ' ' || text.p[i] == '\n' || text.p[i] == '\r' || text.p[i] == '\t'))
-        i++;
-    bool json = i < text.n && (text.p[i] == '{' || text.p[i] == '[');
-    struct pull *in = json ? json_pull(a, text, 1) : yaml_pull(a, text, 1);
     struct node *n = NULL, *more = NULL;
     int err = node_read(a, in, &n);
     if (!err && n)
@@ -254,10 +249,35 @@ int node_parse(struct arena *a, struct view text, struct node **ret_node, struct
             (struct pull_error){.line = 1, .col = 1, .text = n ? VIEW("more than one document") : VIEW("empty")};
         err = -EINVAL;
     }
-    if (err && ret_error)
+    if (err)
         *ret_error = in->error;
-    if (!err)
+    else
         *ret_node = n;
+    return err;
+}
+
+bool node_looks_like_json(struct view text)
+{
+    size_t i = 0, brackets = 0;
+    for (; i < text.n && brackets < 2; i++) {
+        char c = text.p[i];
+        if (c == ' ' || c == '\n' || c == '\r' || c == '\t')
+            continue;
+        if (brackets++ == 0 && c != '{' && c != '[')
+            return false;
+        if (brackets == 2)
+            return c == '"' || c == '}' || c == ']' || c == '{' || c == '[';
+    }
+    return false;
+}
+
+int node_parse(struct arena *a, struct view text, struct node **ret_node, struct pull_error *ret_error)
+{
+    struct pull_error e;
+    struct pull *in = node_looks_like_json(text) ? json_pull(a, text, 1) : yaml_pull(a, text, 1);
+    int err = parse_one(a, in, ret_node, &e);
+    if (err && ret_error)
+        *ret_error = e;
     return err;
 }
 

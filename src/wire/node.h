@@ -50,7 +50,9 @@ struct node {
 /* The next document; *ret_node is NULL at the end of the text. An empty document is a NODE_NULL.
  * -EINVAL or -E2BIG: in->error says what and where. `<<` merge keys and aliases are resolved; a key set twice is an error. */
 int node_read(struct arena *a, struct pull *in, struct node **ret_node) must_check;
-/* The only document of a text; ret_error may be NULL. Text that starts with { or [ is JSON, everything else YAML. */
+/* Whether a text is JSON rather than YAML: `{"`, `{}`, `[{` and so on, but not YAML's `{name: x}`. */
+bool node_looks_like_json(struct view text);
+/* The only document of a text, JSON or YAML by its looks; ret_error may be NULL. */
 int node_parse(struct arena *a, struct view text, struct node **ret_node, struct pull_error *ret_error) must_check;
 
 /* Asking. All accept NULL and answer as if the value were absent. */

@@ -132,6 +132,22 @@ static void print_block(struct view t, struct buf *out, int indent)
     }
 }
 
+/* Double quotes know escapes; single quotes read better around JSON. */
+static void print_quoted(struct view t, struct buf *out)
+{
+    if (!is_clean(t, false) || (view_find(t, '"') == t.n && view_find(t, '\\') == t.n)) {
+        buf_json_str(out, t);
+        return;
+    }
+    buf_char(out, '\'');
+    for (size_t i = 0; i < t.n; i++) {
+        if (t.p[i] == '\'')
+            buf_char(out, '\'');
+        buf_char(out, t.p[i]);
+    }
+    buf_char(out, '\'');
+}
+
 /* A scalar or an empty collection, on the line that is already begun. */
 static void print_inline(const struct node *n, struct buf *out, int indent)
 {
@@ -144,7 +160,7 @@ static void print_inline(const struct node *n, struct buf *out, int indent)
     else if (is_block(n->text))
         print_block(n->text, out, indent);
     else
-        buf_json_str(out, n->text);
+        print_quoted(n->text, out);
 }
 
 static void print_key(struct view key, struct buf *out)
@@ -152,7 +168,7 @@ static void print_key(struct view key, struct buf *out)
     if (is_plain(key))
         buf_view(out, key);
     else
-        buf_json_str(out, key);
+        print_quoted(key, out);
     buf_char(out, ':');
 }
 

@@ -59,7 +59,7 @@ static void printed_yaml_reads_back_as_the_same_tree(void **state)
         "\",\"x:\",\"*\",\"2026-01-01\",\"null\"]}",
         "{\"t\":[\"one\\ntwo\\n\",\"one\\ntwo\",\"one\\n\\n\",\"a\\n\\n  b\\n\",\"\\nlead\",\" x\\ny\",\"a "
         "\\nb\",\"\\t\",\"a\\u0001b\"]}",
-        "{\"k\":{\"yes\":1,\"1\":2,\"a b\":3,\"x: y\":4,\"\":5}}",
+        "{\"q\":[\"{\\\"a\\\":1}\",\"it's \\\"x\\\"\",\"a\\\\b\"],\"k\":{\"yes\":1,\"1\":2,\"a b\":3,\"x: y\":4,\"\":5}}",
         "{\"n\":[-1,1.5,1e300,true,false,null],\"u\":\"\xc3\xa9\"}",
     };
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
