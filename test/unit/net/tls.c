@@ -467,8 +467,10 @@ static void a_renewed_identity_serves_new_connections_and_drops_no_old_one(void 
     char text[20];
     assert_int_equal(conn_recv(old[1].conn, text, sizeof(text)), 10);
     stop(w);
-    conn_close(old[0].conn);
-    conn_close(old[1].conn);
+    for (int i = 0; i < 2; i++) {
+        conn_close(old[i].conn);
+        buf_done(&old[i].got);
+    }
 }
 
 static void a_known_leaf_is_verified_once_until_the_trust_changes(void **state)
@@ -541,6 +543,7 @@ static void bytes_that_are_no_tls_end_the_handshake(void **state)
     assert_int_equal(conn_ready(w->ends[1].conn), -EPROTO);
     conn_close(a);
     conn_close(w->ends[1].conn);
+    buf_done(&w->ends[1].got);
     task_done(&w->ends[1].task);
     turn(w, 10);
 }
