@@ -178,6 +178,12 @@ void http_conn_finish(struct http_conn *c)
     http_flush_soon(c);
 }
 
+/* Of a connection that came to its end in good order. */
+static enum http_fin good_fin(const struct http_conn *c)
+{
+    return c->fin ? (enum http_fin)c->fin : c->draining ? HTTP_FIN_DRAINED : HTTP_FIN_OK;
+}
+
 static void linger(struct http_conn *c)
 {
     char *scratch = loop_scratch(c->shared->loop);
@@ -187,7 +193,7 @@ static void linger(struct http_conn *c)
             return;
         c->lingered += n > 0 ? (uint32_t)n : 0;
         if (n <= 0 || c->lingered > LIMIT_HTTP_LINGER_BYTES) {
-            http_conn_end(c, HTTP_FIN_OK, NULL, 0);
+            http_conn_end(c, good_fin(c), NULL, 0);
             return;
         }
     }
@@ -198,7 +204,7 @@ static void finished(struct http_conn *c)
 {
     bool unread = http_bytes_n(&c->in) > 0 || c->unread || c->refused;
     if (c->eof || c->config.role == HTTP_CLIENT || (!unread && c->config.version == HTTP_1)) {
-        http_conn_end(c, c->fin ? (enum http_fin)c->fin : c->draining ? HTTP_FIN_DRAINED : HTTP_FIN_OK, NULL, 0);
+        http_conn_end(c, good_fin(c), NULL, 0);
         return;
     }
     int r = conn_shutdown(c->conn);
@@ -274,12 +280,20 @@ static bool came_up(struct http_conn *c)
     return true;
 }
 
+static void idle_goaway(struct http_conn *c)
+{
+    c->fin = HTTP_FIN_IDLE;
+    http_conn_drain(c);
+}
+
 static void timed_out(struct http_conn *c)
 {
     if (c->lingering)
-        http_conn_end(c, HTTP_FIN_OK, NULL, 0);
+        http_conn_end(c, good_fin(c), NULL, 0);
+    else if (c->draining && c->config.version == HTTP_2)
+        http2_drain_timeout(c);
     else if (c->n_streams == 0 && c->config.version == HTTP_2)
-        c->fin = HTTP_FIN_IDLE, http_conn_drain(c);
+        idle_goaway(c);
     else if (c->n_streams == 0)
         http_conn_end(c, HTTP_FIN_IDLE, NULL, 0);
     else if (c->config.version == HTTP_1 && c->config.role == HTTP_SERVER && !(c->stream->ready & HTTP_HEADERS))
@@ -372,9 +386,7 @@ struct http_stream *http_conn_accept(struct http_conn *c, struct task *task, uin
         s = c->stream;
         c->accept = false;
     } else {
-        s = LIST_ITEM(list_pop(&c->unaccepted), struct http_stream, link);
-        list_push(&c->streams, &s->link);
-        c->accept = !list_empty(&c->unaccepted);
+        s = http2_conn_accept(c);
     }
     s->flags |= STREAM_ACCEPTED;
     s->task = task;

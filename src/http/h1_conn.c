@@ -380,7 +380,9 @@ static void h1_gone(struct http_conn *c)
         return;
     bool owned = !is_server(c) || (s->flags & STREAM_ACCEPTED);
     forget_stream(c, s);
-    if (owned)
+    if (owned && (s->flags & STREAM_IN_DONE) && (s->flags & STREAM_OUT_DONE))
+        http_stream_wake(s);
+    else if (owned)
         http_stream_end(s, c->fin ? (enum http_fin)c->fin : HTTP_FIN_PEER_CLOSED, c->detail);
     else
         http_stream_give(c->shared, s);

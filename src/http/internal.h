@@ -68,6 +68,7 @@ enum stream_flags {
     STREAM_FREED = 256,               /* HTTP/2: the owner is gone, nghttp2 is not yet */
     STREAM_H2_OPEN = 512,             /* HTTP/2: nghttp2 knows it */
     STREAM_DEFERRED = 1024,           /* HTTP/2: nghttp2 asked for body bytes and there were none */
+    STREAM_WANT_ROOM = 4096,          /* HTTP/2: it waits for the send buffer, not for a window */
     STREAM_CONNECT_AS_UPGRADE = 2048, /* HTTP/2: extended CONNECT, shown to the owner as an upgrade */
 };
 
@@ -100,7 +101,9 @@ struct http_conn {
     bool keep_alive, had_bytes;
     /* HTTP/2 */
     struct h2 *h2;
-    struct list unaccepted;
+    struct list unaccepted; /* in order; the last one's head may be incomplete */
+    uint32_t n_blocked;     /* streams that want to write */
+    bool last_goaway;
 };
 
 /* conn.c */
@@ -135,6 +138,8 @@ void http1_head_timeout(struct http_conn *c);
 
 /* h2_conn.c */
 void http2_conn_begin(struct http_conn *c);
+void http2_drain_timeout(struct http_conn *c);
+struct http_stream *http2_conn_accept(struct http_conn *c);
 
 /* stream.c */
 struct http_stream *http_stream_take(struct http_conn *c);

@@ -72,6 +72,11 @@ void http_stream_give(struct http_shared *shared, struct http_stream *s)
     const uint32_t keep = HTTP_STREAMS_KEPT;
 #endif
     list_del(&s->link);
+    while (s->in_first) {
+        struct http_block *b = s->in_first;
+        s->in_first = b->next;
+        pool_give(&shared->blocks, b);
+    }
     if (shared->n_streams >= keep) {
         arena_done(&s->arena);
         mem_free(s);
@@ -136,13 +141,13 @@ bool http_stream_peek(struct http_stream *s, struct view *ret_bytes)
 {
     if (!(s->ready & HTTP_DATA))
         return false;
-    return http_protocol_of(s->conn)->peek(s, ret_bytes);
+    return (s->conn ? http_protocol_of(s->conn) : &http_2)->peek(s, ret_bytes); /* only HTTP/2 outlives its conn */
 }
 
 void http_stream_consume(struct http_stream *s, size_t n)
 {
     if (n && (s->ready & HTTP_DATA))
-        http_protocol_of(s->conn)->consume(s, n);
+        (s->conn ? http_protocol_of(s->conn) : &http_2)->consume(s, n);
 }
 
 void http_stream_informed(struct http_stream *s)
