@@ -62,7 +62,10 @@ struct kube_request {
     struct view body;                  /* JSON; copied */
 };
 
-/* Starts a call; `wake` is woken when it is done. Never NULL: what fails at once is a call that is already done. */
+/* The bit that is set in tasks that calls and watches wake: a task of this module's users keeps it free for them. */
+enum { KUBE_WAKE = 1 << 16 };
+
+/* Starts a call; `wake` (may be NULL) is woken when it is done. Never NULL: what fails at once is a call that is already done. */
 struct kube_call *kube_call_new(struct kube_client *client, const struct kube_request *request, struct task *wake);
 bool kube_call_done(const struct kube_call *call);
 int kube_call_status(const struct kube_call *call);       /* HTTP status; -errno when no answer came */
@@ -80,4 +83,4 @@ struct kube_identity {
     struct view error;
 };
 /* Reads a finished review; -EPROTO when the answer cannot be trusted to say who it is. Views live in the call. */
-int kube_token_review_result(const struct kube_call *call, struct kube_identity *ret) must_check;
+int kube_token_review_result(struct kube_call *call, struct kube_identity *ret) must_check;

@@ -21,6 +21,7 @@
 #include "base/view.h"
 #include "kube/client.h"
 
+struct node;
 struct kube_watch;
 
 enum kube_event_type {
@@ -32,7 +33,8 @@ enum kube_event_type {
 struct kube_event {
     enum kube_event_type type;
     struct view ns, name, uid, resource_version;
-    struct view json; /* the object, apiVersion and kind included */
+    const struct node *node; /* the object, apiVersion and kind included; node_copy what is to stay */
+    struct view json;        /* the same as text */
 };
 
 /* All namespaces when ns is empty. */
