@@ -28,6 +28,7 @@
 #include "sandbox/kubelet.h"
 #include "sandbox/watch_dir.h"
 #include "trust/token.h"
+#include "wire/node.h"
 
 /* Bit 0 is everybody's who only says "look again": the store and the runtime. */
 enum { NEWS = 1, NEWS_ISOLATE = 2, NEWS_SIGNAL = 4, NEWS_TIME = 8, NEWS_DOWN = 16 };
@@ -151,16 +152,68 @@ static void go_down(void *arg)
 
 /* ---- GET /weft/v1/sandbox. */
 
+/* Why a pod is not ready: of the first container that waits or failed. */
+static struct view pod_reason(const struct record *pod)
+{
+    static const char *const lists[] = {"status.initContainerStatuses", "status.containerStatuses"};
+    for (size_t l = 0; l < COUNT_OF(lists); l++) {
+        const struct node *list = node_at(pod->tree, lists[l]);
+        for (uint32_t i = 0; node_is(list, NODE_SEQ) && i < list->n; i++) {
+            struct view waiting = node_text_at(list->items[i], "state.waiting.reason");
+            struct view message = node_text_at(list->items[i], "state.waiting.message");
+            if (waiting.n && !view_is(waiting, "PodInitializing"))
+                return message.n ? message : waiting;
+        }
+    }
+    return VIEW("not ready");
+}
+
+/* "waiting": what has to happen until the sandbox is ready, in words; empty: it is. */
+static void json_waiting(struct daemon *d, struct arena *a, struct buf *json)
+{
+    static const enum mesh_kind kinds[] = {KIND_DEPLOYMENT, KIND_STATEFUL_SET};
+    size_t n, told = 0;
+    buf_str(json, "\"waiting\":[");
+    for (size_t k = 0; k < COUNT_OF(kinds); k++) {
+        struct record **all = store_list(d->store, kinds[k], VIEW_NONE, a, &n);
+        for (size_t i = 0; i < n; i++) {
+            int64_t wanted = 1, available = 0;
+            const struct node *w = node_at(all[i]->tree, "spec.replicas"),
+                              *h = node_at(all[i]->tree, "status.availableReplicas");
+            if ((w && node_i64(w, &wanted)) || (h && node_i64(h, &available)) || available >= wanted)
+                continue;
+            struct view kind = mesh_kinds[kinds[k]].kind;
+            buf_printf(json, "%s\"%.*s %.*s/%.*s: %lld of %lld pods\"", told++ ? "," : "", VIEW_ARGS(kind),
+                       VIEW_ARGS(all[i]->ns), VIEW_ARGS(all[i]->name), (long long)available, (long long)wanted);
+        }
+    }
+    struct record **pods = store_list(d->store, KIND_POD, VIEW_NONE, a, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct pod *pod = record_pod(pods[i]);
+        if (pod_is_ready(pod) || view_is(pod->phase, "Succeeded") || view_is(pod->phase, "Failed"))
+            continue;
+        struct view text = arena_printf(a, "pod %.*s/%.*s: %.*s", VIEW_ARGS(pods[i]->ns), VIEW_ARGS(pods[i]->name),
+                                        VIEW_ARGS(pod_reason(pods[i])));
+        buf_str(json, told++ ? "," : "");
+        buf_json_str(json, text);
+    }
+    buf_str(json, "],");
+}
+
 static void count_pods(struct daemon *d, struct arena *a, struct buf *json)
 {
     size_t n, ready = 0, injected = 0, finished = 0;
+    bool control = false;
     struct record **pods = store_list(d->store, KIND_POD, VIEW_NONE, a, &n);
     for (size_t i = 0; i < n; i++) {
         const struct pod *pod = record_pod(pods[i]);
         ready += pod_is_ready(pod);
+        control = control || (pod_is_ready(pod) && labels_is(&pods[i]->object->meta.labels, "istio", "pilot"));
         finished += view_is(pod->phase, "Succeeded") || view_is(pod->phase, "Failed");
         injected += labels_has(&pods[i]->object->meta.annotations, VIEW("sidecar.istio.io/status"));
     }
+    buf_printf(json, "\"controlReady\":%s,", control ? "true" : "false");
+    json_waiting(d, a, json);
     buf_printf(json, "\"pods\":{\"total\":%zu,\"ready\":%zu,\"finished\":%zu,\"injected\":%zu}", n, ready, finished,
                injected);
 }

@@ -19,6 +19,7 @@
  */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/must.h"
@@ -48,6 +49,10 @@ void isolate_close(struct isolate *iso, uint32_t id);
 
 /* An unconnected socket in the host's network namespace (for DNS forwarding): type is SOCK_DGRAM or SOCK_STREAM. */
 int isolate_host_socket(struct isolate *iso, int family, int type, int *ret_fd) must_check;
+
+#define ISOLATE_RESOLVERS 3
+/* The machine's resolvers (IPv4, host byte order) as /etc/resolv.conf named them at the start; how many. */
+size_t isolate_resolvers(const struct isolate *iso, uint32_t ret_ips[ISOLATE_RESOLVERS]);
 
 /* A connection that the supervisor accepted for listener `id`: the descriptor is the caller's. -EAGAIN: none now.
  * -EPIPE: the supervisor is gone (the daemon should end; the kernel kills it anyway). */
