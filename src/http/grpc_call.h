@@ -40,17 +40,17 @@ int grpc_call_start(struct http_conn *conn, const struct grpc_call_config *confi
 /* Takes the stream over. NULL when it was no gRPC request: it has been answered (415, 405) and freed. */
 struct grpc_call *grpc_call_accept(struct http_stream *s, struct task *task, uint32_t bits);
 
-/* Copies and queues one message. end: client, half-close behind it. -EPIPE when the call is over; -EAGAIN when more than
- * 16 messages' worth (LIMIT_GRPC_PENDING_BYTES) wait already: try again at the next wake. */
+/* Copies and queues one message. end: client, half-close behind it. -EPIPE when the call is over; -EAGAIN when with it more
+ * than LIMIT_GRPC_PENDING_BYTES would wait: try again at the next wake. */
 int grpc_call_send(struct grpc_call *call, struct view message, bool end) must_check;
 int grpc_call_end(struct grpc_call *call);              /* client: half-close without a message */
 size_t grpc_call_pending(const struct grpc_call *call); /* bytes that wait to be sent */
 
-/* 0: *ret_message is the next message, valid until the next call on this object. -EAGAIN: not yet. -ENODATA: no more come
- * (client: the status is known). */
+/* 0: *ret_message is the next message, valid until the next recv on this call. -EAGAIN: not yet. -ENODATA: no more come
+ * (client: the status is known; server: the client has said all, or is gone: HTTP_RESET of its stream). */
 int grpc_call_recv(struct grpc_call *call, struct view *ret_message) must_check;
 
-/* Server: trailers with the status, after what was queued. */
+/* Server: trailers with the status, after what was queued (recv at each wake until grpc_call_done(), then free). */
 void grpc_call_finish(struct grpc_call *call, enum grpc_status status, struct view message);
 
 /* Client: valid after -ENODATA. Transport failures are mapped as the gRPC HTTP/2 mapping says (UNAVAILABLE …). */

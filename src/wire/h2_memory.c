@@ -17,7 +17,6 @@ struct h2_memory {
 
 static unsigned class_of(size_t n)
 {
-    n += HEAD;
     return n <= (size_t)1 << SMALLEST ? SMALLEST : 64u - (unsigned)__builtin_clzll(n - 1);
 }
 
@@ -34,7 +33,7 @@ static void *take(size_t n, void *arg)
         m->n_free[class]--;
     } else {
         m->heap_count++;
-        piece = (char *)malloc((size_t)1 << class);
+        piece = (char *)malloc(((size_t)1 << class) + HEAD);
         must(piece != NULL);
     }
     *(uint32_t *)(void *)piece = class;
@@ -76,7 +75,7 @@ static void *resize(void *p, size_t n, void *arg)
 {
     if (!p)
         return take(n, arg);
-    size_t had = ((size_t)1 << *(uint32_t *)(void *)((char *)p - HEAD)) - HEAD;
+    size_t had = (size_t)1 << *(uint32_t *)(void *)((char *)p - HEAD);
     if (n <= had)
         return p;
     void *now = take(n, arg);
