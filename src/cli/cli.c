@@ -52,7 +52,7 @@ static bool verb_takes(const struct verb *v, enum option_id id)
     return id == OPT_HELP;
 }
 
-void verb_help(const struct verb *v)
+void verb_usage(const struct verb *v)
 {
     printf("weft %s %s\n  %s\n\n", v->name, v->arguments, v->summary);
     for (size_t i = 0; i < OPT_COUNT; i++) {
@@ -66,9 +66,7 @@ void verb_help(const struct verb *v)
     }
 }
 
-int verb_help_all(void);
-
-int verb_help_all(void)
+void verbs_usage(void)
 {
     printf("weft %s: a service mesh. Usage: weft VERB …\n\n", WEFT_VERSION);
     for (size_t i = 0; i < COUNT_OF(verbs); i++) {
@@ -79,7 +77,6 @@ int verb_help_all(void)
     printf(
         "\n`weft help VERB` shows a verb's options. Exit codes: 0 done, 1 failed or rejected, 2 wrong command line,\n"
         "3 no sandbox running; exec exits as its command did.\n");
-    return EXIT_OK;
 }
 
 static void complain(const struct cli *c, const char *fmt, va_list args)
@@ -141,8 +138,6 @@ static void set_option(struct cli *c, enum option_id id, const char *value)
     c->opt[id] = value;
     if (id == OPT_FILENAME)
         *ARENA_PUSH(&c->arena, c->files, c->n_files) = value;
-    if (id == OPT_PUBLISH)
-        *ARENA_PUSH(&c->arena, c->publish, c->n_publish) = value;
 }
 
 /* One --long option; *at moves when the value is the next word. */
@@ -269,7 +264,7 @@ int cli_main(int argc, char **argv)
     struct cli c;
     int r = cli_parse(&c, argc, argv);
     if (r == 0 && c.opt[OPT_HELP])
-        verb_help(c.verb);
+        verb_usage(c.verb);
     else if (r == 0)
         r = c.verb->run(&c);
     cli_done(&c);

@@ -42,8 +42,6 @@ struct cli {
     const char *opt[OPT_COUNT]; /* last value given; "" for a switch; NULL when absent */
     const char **files;         /* every -f */
     size_t n_files;
-    const char **publish; /* every --publish */
-    size_t n_publish;
     const char **args; /* what is no option */
     size_t n_args;
     const char **command; /* behind -- */
@@ -63,7 +61,8 @@ int cli_parse(struct cli *c, int argc, char **argv) must_check;
 void cli_done(struct cli *c);
 
 const struct verb *verb_find(struct view name); /* NULL */
-void verb_help(const struct verb *v);           /* to stdout */
+void verb_usage(const struct verb *v);          /* its help, to stdout */
+void verbs_usage(void);                         /* of all */
 
 /* "weft: <text>" to stderr; returns EXIT_FAILED, EXIT_USAGE (with a pointer to help). */
 int cli_fail(const struct cli *c, const char *fmt, ...) printf_like(2, 3);

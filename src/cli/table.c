@@ -19,6 +19,11 @@ void table_init(struct table *t, struct arena *a, const char *titles)
         *ARENA_PUSH(a, t->titles, t->n_titles) = view_of(p);
 }
 
+void table_title(struct table *t, const char *title)
+{
+    *ARENA_PUSH(t->arena, t->titles, t->n_titles) = view_of(title);
+}
+
 void table_view(struct table *t, struct view v)
 {
     *ARENA_PUSH(t->arena, t->cells, t->n_cells) = v.n ? arena_view(t->arena, v) : VIEW("<none>");

@@ -22,7 +22,8 @@ struct table {
 };
 
 void table_init(struct table *t, struct arena *a,
-                const char *titles); /* each ends in a NUL, an empty one ends the list */
+                const char *titles);                  /* each ends in a NUL, an empty one ends the list */
+void table_title(struct table *t, const char *title); /* one more column, before the first cell */
 void table_cell(struct table *t, const char *fmt, ...) printf_like(2, 3);
 void table_view(struct table *t, struct view v); /* empty: <none> */
 void table_print(const struct table *t, FILE *to);
