@@ -199,18 +199,24 @@ struct xds_codec *xds_codec_free(struct xds_codec *d)
     return NULL;
 }
 
+void xds_codec_reset(struct xds_codec *d)
+{
+    arena_clear(&d->scratch);
+    d->tree_bytes = 0;
+    d->res = NULL;
+    d->out = NULL;
+    d->depth = 0;
+    d->failed = false;
+    buf_clear(&d->why);
+}
+
 int xds_decode(struct xds_codec *d, enum resource_kind kind, struct view bytes, struct resource **ret_resource,
                struct view *ret_why)
 {
     const struct coder *c = coder_of(kind);
     const void *m;
 
-    arena_clear(&d->scratch);
-    d->tree_bytes = 0;
-    d->res = NULL;
-    d->depth = 0;
-    d->failed = false;
-    buf_clear(&d->why);
+    xds_codec_reset(d);
     buf_str(&d->why, c->name);
     buf_char(&d->why, ' ');
     m = pb_unpack(d, c->type, bytes);

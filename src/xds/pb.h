@@ -83,6 +83,7 @@ struct xds_codec {
     struct buf why;
 };
 
+void xds_codec_reset(struct xds_codec *d); /* before a message that is decoded by hand */
 void pb_enter(struct xds_codec *d, const char *field, uint32_t index_plus_1);
 void pb_leave(struct xds_codec *d);
 #define PB_JOIN_(a, b) a##b

@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "xds/pb.h"
+#include "xds/pb_wire.h"
 
 enum unknown_what { SKIP, REFUSE };
 
@@ -20,53 +21,6 @@ static const struct unknown {
 #include "xds/unknown.def"
 #undef XDS_UNKNOWN
 };
-
-struct cursor {
-    const uint8_t *p, *end;
-};
-
-static bool varint(struct cursor *c, uint64_t *ret)
-{
-    uint64_t v = 0;
-
-    for (unsigned shift = 0; shift < 64 && c->p < c->end; shift += 7) {
-        uint8_t b = *c->p++;
-        v |= (uint64_t)(b & 0x7f) << shift;
-        if (!(b & 0x80)) {
-            *ret = v;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Moves behind one value; *ret_bytes is what a length-delimited one holds. */
-static bool skip_value(struct cursor *c, unsigned wire_type, struct view *ret_bytes)
-{
-    uint64_t n;
-
-    switch (wire_type) {
-    case 0:
-        return varint(c, &n);
-    case 1:
-        n = 8;
-        break;
-    case 2:
-        if (!varint(c, &n))
-            return false;
-        break;
-    case 5:
-        n = 4;
-        break;
-    default: /* groups are gone since proto3 */
-        return false;
-    }
-    if (n > (uint64_t)(c->end - c->p))
-        return false;
-    *ret_bytes = view_make(c->p, n);
-    c->p += n;
-    return true;
-}
 
 static void check_unknown(struct xds_codec *d, const ProtobufCMessageDescriptor *type, uint32_t number)
 {
@@ -83,30 +37,26 @@ static void check_unknown(struct xds_codec *d, const ProtobufCMessageDescriptor 
 
 static void check(struct xds_codec *d, const ProtobufCMessageDescriptor *type, struct view bytes, unsigned depth)
 {
-    struct cursor c = {(const uint8_t *)bytes.p, (const uint8_t *)bytes.p + bytes.n};
+    struct pb_cursor c = pb_cursor(bytes);
+    struct pb_field field;
 
     if (depth > LIMIT_XDS_DEPTH) {
         pb_refuse(d, "is nested deeper than %d", LIMIT_XDS_DEPTH);
         return;
     }
-    while (c.p < c.end && !d->failed) {
-        const ProtobufCFieldDescriptor *f;
-        struct view inner = VIEW_NONE;
-        uint64_t tag;
+    while (!d->failed && pb_next(&c, &field)) {
+        const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field(type, field.number);
 
-        if (!varint(&c, &tag) || tag >> 3 == 0 || tag >> 3 > 0x1fffffff || !skip_value(&c, tag & 7, &inner)) {
-            pb_refuse(d, "is not a message of type %s", type->name);
-            return;
-        }
-        f = protobuf_c_message_descriptor_get_field(type, (unsigned)(tag >> 3));
         if (!f) {
-            check_unknown(d, type, (uint32_t)(tag >> 3));
-        } else if (f->type == PROTOBUF_C_TYPE_MESSAGE && (tag & 7) == 2) {
+            check_unknown(d, type, field.number);
+        } else if (f->type == PROTOBUF_C_TYPE_MESSAGE && field.wire_type == 2) {
             pb_enter(d, f->name, 0);
-            check(d, f->descriptor, inner, depth + 1);
+            check(d, f->descriptor, field.bytes, depth + 1);
             pb_leave(d);
         }
     }
+    if (c.bad)
+        pb_refuse(d, "is not a message of type %s", type->name);
 }
 
 void *pb_unpack(struct xds_codec *d, const ProtobufCMessageDescriptor *type, struct view bytes)

@@ -65,6 +65,7 @@ struct xds_proxy { /* read by control/, written by xds/ */
     struct xds_node node;
     struct view id; /* Node.id */
     struct xds_identity identity;
+    struct view version;   /* of the newest plan that was published to it */
     uint64_t connected_at; /* wall ns */
     uint32_t number;       /* of the connection, for logs */
     bool gone;             /* the stream ended; control frees it after looking, with xds_proxy_free */
