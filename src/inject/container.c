@@ -166,8 +166,8 @@ static struct view proxy_config_json(struct injection *x)
         node_set_int(x->arena, n, "concurrency", p->concurrency.value);
     set_duration(x, n, "drainDuration", p->drain);
     set_duration(x, n, "terminationDrainDuration", p->termination_drain);
-    if (p->status_port.set)
-        node_set_int(x->arena, n, "statusPort", p->status_port.value);
+    if (x->status_port && x->status_port != 15020)
+        node_set_int(x->arena, n, "statusPort", x->status_port);
     if (p->admin_port.set)
         node_set_int(x->arena, n, "proxyAdminPort", p->admin_port.value);
     if (p->hold_application.set)
@@ -180,18 +180,6 @@ static struct view proxy_config_json(struct injection *x)
             node_set(x->arena, m, p->metadata.list[i].key, node_str(x->arena, p->metadata.list[i].value));
     }
     return inject_json(x->arena, n);
-}
-
-static struct view pod_ports_json(struct injection *x)
-{
-    struct node *all = node_new(x->arena, NODE_SEQ);
-    const struct node *list = node_get(x->spec, VIEW("containers"));
-    for (uint32_t i = 0; node_is(list, NODE_SEQ) && i < list->n; i++) {
-        const struct node *ports = node_get(list->items[i], VIEW("ports"));
-        for (uint32_t j = 0; node_is(ports, NODE_SEQ) && j < ports->n; j++)
-            node_push(x->arena, all, ports->items[j]);
-    }
-    return inject_json(x->arena, all);
 }
 
 static int by_key(const void *a, const void *b)
@@ -225,7 +213,7 @@ static struct node *make_env(struct injection *x)
     for (uint32_t i = 0; i < fixed->n; i++)
         node_push(x->arena, list, fixed->items[i]);
     env(x, list, "PROXY_CONFIG", proxy_config_json(x));
-    env(x, list, "ISTIO_META_POD_PORTS", pod_ports_json(x));
+    env(x, list, "ISTIO_META_POD_PORTS", x->pod_ports);
     env(x, list, "ISTIO_META_APP_CONTAINERS", x->app_containers);
     env(x, list, "ISTIO_META_CLUSTER_ID", x->config->cluster_id);
     node_push(x->arena, list,

@@ -73,6 +73,18 @@ static void find_workload(struct injection *x)
     }
 }
 
+static struct view pod_ports_json(struct injection *x)
+{
+    struct node *all = node_new(x->arena, NODE_SEQ);
+    const struct node *list = node_get(x->spec, VIEW("containers"));
+    for (uint32_t i = 0; node_is(list, NODE_SEQ) && i < list->n; i++) {
+        const struct node *ports = node_get(list->items[i], VIEW("ports"));
+        for (uint32_t j = 0; node_is(ports, NODE_SEQ) && j < ports->n; j++)
+            node_push(x->arena, all, ports->items[j]);
+    }
+    return inject_json(x->arena, all);
+}
+
 static void find_containers(struct injection *x)
 {
     struct buf names = {0};
@@ -86,6 +98,7 @@ static void find_containers(struct injection *x)
         buf_view(&names, name);
     }
     x->app_containers = arena_view(x->arena, buf_read(&names));
+    x->pod_ports = pod_ports_json(x);
     buf_done(&names);
 }
 

@@ -19,6 +19,7 @@ struct injection {
     struct view ns, service_account;
     struct view workload, owner_api, owner_kind; /* reviews-v1, apps/v1, Deployment; workload may be empty */
     struct view app_containers;                  /* productpage,helper */
+    struct view pod_ports;                       /* JSON list of all containerPorts */
     struct node *probers;                        /* NULL, or the map for ISTIO_KUBE_APP_PROBERS */
     struct view scrape;                          /* JSON for ISTIO_PROMETHEUS_ANNOTATIONS; empty: none */
     uint32_t status_port;                        /* 15020; 0: no probes */

@@ -62,7 +62,8 @@ static struct diag *error_at(struct decoder *d, const char *code, const struct o
 {
     struct diag *one = diag_add(d->diags, DIAG_ERROR, code, at);
     one->effect = VIEW("the object is rejected; what was applied before stays in force");
-    one->source_line = object_line(d->object, at->line);
+    if (d->object->kind != KIND_SECRET) /* its lines are nobody's to print */
+        one->source_line = object_line(d->object, at->line);
     d->errors++;
     return one;
 }

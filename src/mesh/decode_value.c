@@ -18,6 +18,8 @@ void value_wrong_type(struct decoder *d, const struct node *n, const struct plac
                              : decode_bad(d, n, at, "must be %s", wanted);
     one->label = diag_text(d->diags, "this is %s", node_type_name((enum node_type)n->type));
     bool scalar = n->type != NODE_SEQ && n->type != NODE_MAP && n->type != NODE_NULL;
+    if (d->object->kind == KIND_SECRET)
+        return;
     if (scalar && n->type != NODE_STR && view_is(view_of(wanted), "a string"))
         one->hint = diag_text(d->diags, "put it in quotes: \"%.*s\"", VIEW_ARGS(n->text));
     else if (n->type == NODE_STR && n->quoted &&
