@@ -18,6 +18,7 @@ struct draft {
     struct listener *l;
     bool http;     /* has the chain for HTTP */
     bool declared; /* HTTP is declared: silence is a slow client, not a server-first protocol */
+    bool shared;   /* on 0.0.0.0: connections to addresses that no service has arrive here, too */
 };
 
 struct drafts {
@@ -39,6 +40,7 @@ static struct draft *draft_at(struct drafts *ds, struct view ip, uint32_t port)
     d->l = RESOURCE_NEW(struct listener, RESOURCE_LISTENER, name);
     d->l->address = address;
     d->l->direction = TRAFFIC_OUTBOUND;
+    d->shared = view_is(ip, "0.0.0.0");
     map_put(&ds->by_name, name, d);
     return d;
 }
@@ -142,25 +144,34 @@ static bool add_tls_rules(struct drafts *ds, struct draft *d, const struct regis
     return any;
 }
 
+/* What no other chain takes. It is the default chain, not one without conditions: a more specific chain may match at
+ * first and then fail, and from there only the default is reached. The first one on a shared address stays. */
+static void make_last_the_rest(struct draft *d)
+{
+    struct filter_chain *c = &d->l->chains[d->l->n_chains - 1];
+    if (!d->l->default_chain)
+        d->l->default_chain = arena_copy(&d->l->res.arena, c, sizeof(*c));
+    d->l->n_chains--;
+}
+
+/* The rules of `tcp:`; true when one takes every connection, so that nothing behind it is reached. */
 static bool add_tcp_rules(struct drafts *ds, struct draft *d, const struct registered *r, const struct reg_port *p,
                           const struct virtual_service *vs)
 {
     for (uint32_t i = 0; i < vs->n_tcp; i++) {
         const struct l4_route *rule = &vs->tcp[i];
-        const struct l4_match *narrow = NULL;
-        bool holds = rule->n_match == 0;
-        for (uint32_t j = 0; j < rule->n_match && !holds; j++)
-            if (l4_match_holds(ds->s, &rule->match[j], vs, p->port, VIEW("mesh"))) {
-                holds = true;
-                narrow = rule->match[j].destination_subnets.n ? &rule->match[j] : NULL;
+        for (uint32_t j = 0; j < (rule->n_match ? rule->n_match : 1); j++) {
+            const struct l4_match *m = rule->n_match ? &rule->match[j] : NULL;
+            if (m && !l4_match_holds(ds->s, m, vs, p->port, VIEW("mesh")))
+                continue;
+            struct filter_chain *c = add_tcp_chain(ds, d, r, p);
+            use_vs_route(ds, d, c, vs, rule, p->port);
+            if (!m || !m->destination_subnets.n) {
+                make_last_the_rest(d);
+                return true;
             }
-        if (!holds)
-            continue;
-        struct filter_chain *c = add_tcp_chain(ds, d, r, p);
-        use_vs_route(ds, d, c, vs, rule, p->port);
-        if (!narrow)
-            return true; /* matches every connection: nothing behind it is reached */
-        match_subnets(d, c, &narrow->destination_subnets);
+            match_subnets(d, c, &m->destination_subnets);
+        }
     }
     return false;
 }
@@ -180,12 +191,8 @@ static void add_tcp(struct drafts *ds, struct draft *d, const struct registered 
             match_sni(d, add_tcp_chain(ds, d, r, p), r->host);
         return;
     }
-    /* What no rule takes goes to the service: as default chain, since a more specific one may match first and fail. */
-    if (d->l->default_chain)
-        return;
-    struct filter_chain *c = add_tcp_chain(ds, d, r, p);
-    d->l->default_chain = arena_copy(&d->l->res.arena, c, sizeof(*c));
-    d->l->n_chains--;
+    add_tcp_chain(ds, d, r, p);
+    make_last_the_rest(d);
 }
 
 static void add_prefix(struct drafts *ds, const struct registered *r, const struct reg_port *p, struct view address)
@@ -249,7 +256,7 @@ static void finish(struct drafts *ds, struct draft *d)
         resource_unref(l);
         return;
     }
-    if (!l->default_chain)
+    if (!l->default_chain && d->shared)
         l->default_chain = unknown_tcp(ds->s, &l->res.arena);
     if (!l->n_chains) { /* only the service itself: no need to call it a default */
         l->chains = l->default_chain;

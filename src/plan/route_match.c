@@ -302,7 +302,10 @@ struct view route_redirect_location(const struct route *r, struct arena *a, cons
     struct view path = to->path.n             ? to->path
                        : to->prefix_rewrite.n ? swap_prefix(&r->path, a, q->path, to->prefix_rewrite)
                                               : q->path;
-    if (to->strip_query)
+    bool own_query = view_find(to->path, '?') < to->path.n; /* replaces the request's */
+    if (to->path.n && !own_query)
+        path = arena_printf(a, "%.*s%.*s", VIEW_ARGS(path), VIEW_ARGS(view_from(q->path, view_find(q->path, '?'))));
+    if (to->strip_query && !own_query)
         path = path_without_query(path);
     return arena_printf(a, "%.*s://%.*s%.*s%.*s", VIEW_ARGS(scheme), VIEW_ARGS(host), VIEW_ARGS(port), VIEW_ARGS(path));
 }

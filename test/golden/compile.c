@@ -8,7 +8,8 @@
  *   # base: bookinfo.yaml                   objects of every case of this kind, read first (next to the cases)
  *   # sidecar: productpage-1.default        a proxy; its pod gives labels and address (also # gateway: …)
  *   # show: routes 9080                     only these resources; the name may end in *; without any: all of them
- *   # ask: GET http://ratings:9080/x a=b    ask the plan what it would do with such a request (header a with value b)
+ *   # ask: GET http://ratings:9080/x a=b    ask the plan what it would do with such a request (header a with value b);
+ *                                           also https, tcp and tls; sni=, alpn=a,b and via=LISTENER say more
  * The answers to # ask follow the resources: virtual host, route, destinations, and NC, UH or NR where they fail.
  * Every plan is also checked: what it names exists, its tables build, nothing in it refers to another resource.
  */
@@ -182,48 +183,109 @@ static void answer_route(struct buf *out, const struct plan *p, const struct rou
     arena_done(&a);
 }
 
-/* The route table that serves a port: "9080" of sidecars, "http.8080" or "https.8443…" of gateways. */
-static const struct route_table *table_for(const struct plan *p, struct view port, bool https)
+struct asked { /* a request, taken apart */
+    struct view scheme, host, name, path;
+    uint16_t port;
+    struct view alpn[8];
+    struct connection_facts facts;
+};
+
+static struct view option(const struct request *q, const char *name)
 {
-    const struct route_table *found = NULL;
-    struct arena a;
-    arena_init(&a, 0);
-    struct view names[] = {port, arena_printf(&a, "%s.%.*s", https ? "https" : "http", VIEW_ARGS(port))};
-    PLAN_EACH(p, RESOURCE_ROUTES, r)
-    for (size_t i = 0; i < COUNT_OF(names); i++)
-        if (view_eq(r->name, names[i]) || (https && view_starts(r->name, names[i])))
-            found = (const struct route_table *)r;
-    arena_done(&a);
-    return found;
+    struct view v = VIEW_NONE;
+    header_of(q, view_of(name), &v);
+    return v;
 }
 
-static void answer(struct buf *out, const struct plan *p, const struct request *q)
+static struct asked take_apart(const struct request *q)
 {
-    struct view rest = q->url, scheme = view_head(rest, view_find(rest, ':'));
-    rest = view_from(rest, scheme.n + 3);
-    struct view host = view_head(rest, view_find(rest, '/'));
-    struct view port = view_from(host, view_find(host, ':') + 1);
-    bool https = view_is(scheme, "https");
-    struct match_request m = {.host = host,
-                              .path = view_from(rest, host.n),
+    struct asked k = {.scheme = view_head(q->url, view_find(q->url, ':'))};
+    struct view rest = view_from(q->url, k.scheme.n + 3);
+    uint64_t port = view_is(k.scheme, "https") ? 443 : 80;
+    k.host = view_head(rest, view_find(rest, '/'));
+    k.name = view_head(k.host, view_find(k.host, ':'));
+    k.path = view_from(rest, k.host.n);
+    if (k.name.n < k.host.n && view_u64(view_from(k.host, k.name.n + 1), &port) < 0)
+        port = 0;
+    k.port = (uint16_t)port;
+    k.facts.tls = view_is(k.scheme, "https") || view_is(k.scheme, "tls");
+    k.facts.server_name = option(q, "sni").n ? option(q, "sni") : k.facts.tls ? k.name : VIEW_NONE;
+    if (plan_addr_parse_ip(k.name, k.port, &k.facts.destination) < 0)
+        (void)!plan_addr_parse_ip(VIEW("203.0.113.9"), k.port, &k.facts.destination); /* an address nobody knows */
+    struct view list = option(q, "alpn");
+    if (!list.n && view_starts(k.scheme, VIEW("http")))
+        list = VIEW("http/1.1");
+    while (k.facts.n_alpn < 8 && view_cut(&list, ',', &k.alpn[k.facts.n_alpn]))
+        k.facts.n_alpn++;
+    return k;
+}
+
+static const struct listener *listener_of(const struct plan *p, const struct request *q, const struct asked *k)
+{
+    struct name_ref via = name_ref(option(q, "via"));
+    const struct listener *l = via.hash ? plan_listener(p, &via) : plan_listener_for(p, &k->facts.destination);
+    if (l)
+        return l;
+    PLAN_EACH(p, RESOURCE_LISTENER, r)
+    {
+        const struct listener *bound = (const struct listener *)r;
+        if (bound->bind_to_port && bound->address.port == k->port)
+            return bound;
+    }
+    return plan_listener(p, &(struct name_ref){VIEW("virtualOutbound"), name_ref(VIEW("virtualOutbound")).hash});
+}
+
+static void answer_http(struct buf *out, const struct plan *p, const struct request *q, const struct asked *k,
+                        const struct http_manager *http)
+{
+    const struct route_table *t = http->routes ? http->routes : plan_routes(p, &http->rds);
+    struct match_request m = {.host = k->host,
+                              .path = k->path,
                               .method = q->method,
-                              .scheme = scheme,
-                              .tls = https,
+                              .scheme = k->scheme,
+                              .tls = k->facts.tls,
                               .header = header_of,
                               .headers = q};
-    buf_printf(out, "ask %.*s\n", VIEW_ARGS(q->line));
-    const struct route_table *t = table_for(p, port.n ? port : VIEW("80"), https);
-    if (!t) {
-        buf_str(out, "  no route table\n");
-        return;
-    }
-    const struct virtual_host *vh = route_table_find(t, host);
-    buf_printf(out, "  virtual host %.*s\n", vh ? (int)vh->name.n : 4, vh ? vh->name.p : "none");
+    const struct virtual_host *vh = route_table_find(t, k->host);
+    buf_printf(out, "  routes %.*s, virtual host %.*s\n", VIEW_ARGS(t->res.name), vh ? (int)vh->name.n : 4,
+               vh ? vh->name.p : "none");
     const struct route *r = vh ? virtual_host_find(vh, &m) : NULL;
-    if (r)
+    if (vh && vh->require_tls == REQUIRE_TLS_ALL && !k->facts.tls)
+        buf_printf(out, "  301 https://%.*s%.*s\n", VIEW_ARGS(k->name), VIEW_ARGS(k->path));
+    else if (r)
         answer_route(out, p, r, &m);
     else
         buf_str(out, "  404 NR\n");
+}
+
+/* The whole way: listener, filter chain, then route or TCP destination. */
+static void answer(struct buf *out, const struct plan *p, const struct request *q)
+{
+    struct asked k = take_apart(q);
+    k.facts.alpn = k.alpn;
+    buf_printf(out, "ask %.*s\n", VIEW_ARGS(q->line));
+    const struct listener *l = listener_of(p, q, &k);
+    if (!l) {
+        buf_str(out, "  no listener\n");
+        return;
+    }
+    const struct filter_chain *c = listener_find_chain(l, &k.facts);
+    buf_printf(out, "  listener %.*s", VIEW_ARGS(l->res.name));
+    if (!c) {
+        buf_str(out, ": no filter chain, closed\n");
+        return;
+    }
+    buf_printf(out, ", chain %.*s%s%s\n", c->name.n ? (int)c->name.n : 1, c->name.n ? c->name.p : "-",
+               c->tls ? ", TLS ends here" : "",
+               c->tls && c->tls->require_client_cert ? " with client certificate" : "");
+    if (c->http) {
+        answer_http(out, p, q, &k, c->http);
+        return;
+    }
+    for (uint32_t i = 0; i < c->tcp->n_clusters; i++)
+        buf_printf(out, "  tcp %u/%llu %.*s: %s\n", c->tcp->clusters[i].weight,
+                   (unsigned long long)c->tcp->total_weight, VIEW_ARGS(c->tcp->clusters[i].cluster.name),
+                   cluster_state(p, &c->tcp->clusters[i].cluster));
 }
 
 /* --- checks that hold for every plan --- */
@@ -325,7 +387,7 @@ static void run_proxy(struct test_case *t, struct compiler *c, const struct mesh
                                 .labels = pod->o.meta.labels,
                                 .cluster_id = VIEW("Kubernetes")};
     struct plan *p = compile_plan(c, &facts), *again = compile_plan(c, &facts);
-    check_plan(t, p);
+    check_plan(t, p); /* prepares it, too: the questions below need the tables */
     for (int k = 0; k < RESOURCE_KINDS; k++)
         PLAN_EACH(again, k, r)
     if (plan_get(p, (enum resource_kind)k, &(struct name_ref){r->name, r->name_hash}) != r)
