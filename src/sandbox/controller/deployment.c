@@ -122,7 +122,7 @@ static void sort_sets(struct rollout *o)
     o->old = ARENA_ARRAY(a, struct record *, n + 1);
     for (size_t i = 0; i < n; i++) {
         o->total += set_of(sets[i])->replicas;
-        o->available += status_count(sets[i], "status.availableReplicas");
+        o->available += at_most(status_count(sets[i], "status.availableReplicas"), set_of(sets[i])->replicas);
         revision = at_least(revision, revision_of(sets[i]));
         if (view_eq(sets[i]->name, name))
             o->fresh = sets[i];

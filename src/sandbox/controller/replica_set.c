@@ -55,17 +55,26 @@ static void report(struct cluster *c, const struct record *r, const struct repli
     cluster_set_status(c, r, status);
 }
 
+static struct record **active_pods(struct cluster *c, const struct record *r, size_t *ret_n)
+{
+    size_t n, active = 0;
+    struct record **pods = cluster_owned(c, KIND_POD, r, &n);
+    for (size_t i = 0; i < n; i++)
+        if (pod_active(pods[i]))
+            pods[active++] = pods[i];
+    *ret_n = active;
+    return pods;
+}
+
 void replica_set_reconcile(struct cluster *c)
 {
     CLUSTER_EACH(c, KIND_REPLICA_SET, r)
     {
         const struct replica_set *rs = OBJECT_AS(r->object, REPLICA_SET, replica_set);
-        size_t n, active = 0;
-        struct record **pods = cluster_owned(c, KIND_POD, r, &n);
-        for (size_t i = 0; i < n; i++)
-            if (pod_active(pods[i]))
-                pods[active++] = pods[i];
-        scale(c, r, rs, pods, active);
-        report(c, r, rs, pods, active);
+        size_t n;
+        struct record **pods = active_pods(c, r, &n);
+        scale(c, r, rs, pods, n);
+        pods = active_pods(c, r, &n); /* a Deployment counts on what is reported: as it is now */
+        report(c, r, rs, pods, n);
     }
 }
