@@ -41,13 +41,18 @@ static uint64_t now_of(const struct container_run *c)
 void container_init(struct container_run *c, struct pod_run *pod, const struct container *spec, bool init)
 {
     const struct probe *probes[PROBE_KINDS] = {spec->startup, spec->readiness, spec->liveness};
-    *c =
-        (struct container_run){.pod = pod, .spec = spec, .init = init, .error_fd = -1, .log_fd = -1, .last_log_fd = -1};
+    *c = (struct container_run){
+        .pod = pod,
+        .spec = spec,
+        .init = init,
+        .error_fd = -1,
+    };
     c->sidecar = init && container_is_sidecar(spec);
     arena_init(&c->arena, 0);
     arena_init(&c->notes, 512);
     process_init(&c->process, &pod->task, POD_WAKE);
     fd_watch_init(&c->error_watch, &pod->task, POD_WAKE);
+    container_log_init(&c->log, loop_of(c));
     action_init(&c->post_start_action, loop_of(c), &pod->task, POD_WAKE);
     action_init(&c->pre_stop_action, loop_of(c), &pod->task, POD_WAKE);
     for (int k = 0; k < PROBE_KINDS; k++)
@@ -77,10 +82,7 @@ void container_done(struct container_run *c)
     stop_actions(c);
     close_error(c);
     process_done(&c->process);
-    if (c->log_fd >= 0)
-        close(c->log_fd);
-    if (c->last_log_fd >= 0)
-        close(c->last_log_fd);
+    container_log_done(&c->log);
     arena_done(&c->arena);
     arena_done(&c->notes);
 }
@@ -235,7 +237,7 @@ static int clone_into(struct container_run *c, struct confinement *k)
         return -errno;
     if (pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) < 0)
         return -errno;
-    int err = container_log_open(c, &log);
+    int err = container_log_open(&c->log, c->uid, c->gid, &log);
     if (!err) {
         k->stdio[0] = -1;
         k->stdio[1] = k->stdio[2] = log;
@@ -334,6 +336,7 @@ static void now_ended(struct container_run *c)
     uint64_t now = now_of(c);
     stop_actions(c);
     close_error(c);
+    container_log_finish(&c->log);
     (void)nftw(c->confinement->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
     if (c->creating) { /* the exec did not work */
         c->creating = false;

@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "mesh/pod.h"
 #include "sandbox/action.h"
+#include "sandbox/container_log.h"
 #include "sandbox/probe.h"
 #include "sandbox/process.h"
 #include "sandbox/runtime.h"
@@ -39,8 +40,7 @@ struct container_run {
     uint64_t stop_deadline;
     uint64_t started_at, backoff, retry_at; /* monotonic */
     uint32_t attempt;
-    int log_fd, last_log_fd; /* for reading; -1: none */
-    uint64_t log_start;      /* text before it was given back */
+    struct container_log log;
     uid_t uid;
     gid_t gid;
     const struct confinement *confinement; /* of the running process, for exec */
@@ -72,8 +72,3 @@ uint32_t container_port_number(const struct container_run *c, const struct int_o
 /* A command inside the running container, with its user and environment. */
 int container_exec(struct container_run *c, const struct strings *command, struct process *p) must_check;
 int container_exec_stdio(struct container_run *c, char *const *argv, const int stdio[3], struct process *p) must_check;
-
-/* container_log.c */
-int container_log_open(struct container_run *c,
-                       int *ret_write_fd) must_check; /* a new file; the old one becomes last */
-void container_log_trim(struct container_run *c);

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Container logs: a file of the tmpfs that the program itself appends to, so that logging costs the daemon nothing. It is
- * bounded by giving its oldest part back to the kernel (punching a hole): offsets stay what they are, so a follower is
- * not disturbed, and reading begins behind the hole. The file has no name: it is reached by descriptors only.
+/* Container logs (container_log.h): pipe to file by splice, in batches; and reading them for `weft logs`. The file has no
+ * name: it is reached by descriptors only, and ends with the daemon.
  */
-#include "sandbox/container.h"
+#include "sandbox/container_log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,46 +13,123 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "net/loop.h"
+#include "sandbox/isolate.h"
 #include "sandbox/pod.h"
 #include "sandbox/runtime_impl.h"
 
-int container_log_open(struct container_run *c, int *ret_write_fd)
+#define PAUSE (10 * NS_PER_MS) /* between two batches: a program that logs each request must not wake us for each */
+#define PIPE_BYTES (1 << 20)
+
+enum { BIT_PIPE = 1, BIT_PAUSE = 2 };
+
+static void trim(struct container_log *l)
 {
-    char path[64];
-    int fd = open(ISOLATE_STATE_DIR, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd < 0 || fchown(fd, c->uid, c->gid) < 0) {
-        int err = -errno;
-        if (fd >= 0)
-            close(fd);
-        return err;
+    if (l->size - l->start <= LIMIT_CONTAINER_LOG_BYTES)
+        return;
+    uint64_t start = (l->size - LIMIT_CONTAINER_LOG_BYTES / 2) & ~UINT64_C(4095);
+    if (fallocate(l->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)start) == 0)
+        l->start = start;
+}
+
+static void close_pipe(struct container_log *l)
+{
+    timer_rest(&l->pause);
+    fd_watch_done(&l->watch);
+    if (l->pipe >= 0)
+        close(l->pipe);
+    l->pipe = -1;
+}
+
+/* What the pipe holds now. */
+static void drain(struct container_log *l)
+{
+    while (l->pipe >= 0) {
+        loff_t at = (loff_t)l->size;
+        ssize_t n = splice(l->pipe, NULL, l->fd, &at, PIPE_BYTES, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n > 0)
+            l->size += (uint64_t)n;
+        if (n < 0 && errno == EAGAIN)
+            return;
+        if (n <= 0)
+            close_pipe(l);
+        else
+            trim(l);
     }
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    int out = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
-    if (out < 0) {
+}
+
+static void log_run(struct task *t, uint32_t events)
+{
+    struct container_log *l = CONTAINER_OF(t, struct container_log, task);
+    if (l->pipe < 0)
+        return;
+    if (events & BIT_PAUSE) {
+        if (fd_watch_change(&l->watch, FD_IN) < 0)
+            close_pipe(l);
+        return;
+    }
+    drain(l);
+    if (l->pipe >= 0 && fd_watch_change(&l->watch, 0) == 0)
+        timer_in(&l->pause, PAUSE);
+}
+
+void container_log_init(struct container_log *l, struct loop *loop)
+{
+    *l = (struct container_log){.loop = loop, .pipe = -1, .fd = -1, .last_fd = -1};
+    task_init(&l->task, loop, log_run, "container-log");
+    timer_init(&l->pause, &l->task, BIT_PAUSE);
+    fd_watch_init(&l->watch, &l->task, BIT_PIPE);
+}
+
+void container_log_done(struct container_log *l)
+{
+    close_pipe(l);
+    timer_done(&l->pause);
+    task_done(&l->task);
+    if (l->fd >= 0)
+        close(l->fd);
+    if (l->last_fd >= 0)
+        close(l->last_fd);
+    l->fd = l->last_fd = -1;
+}
+
+int container_log_open(struct container_log *l, uid_t uid, gid_t gid, int *ret_write_fd)
+{
+    int ends[2];
+    container_log_finish(l);
+    int fd = open(ISOLATE_STATE_DIR, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    if (pipe2(ends, O_CLOEXEC) < 0) {
         int err = -errno;
         close(fd);
         return err;
     }
-    if (c->last_log_fd >= 0)
-        close(c->last_log_fd);
-    c->last_log_fd = c->log_fd;
-    c->log_fd = fd;
-    c->log_start = 0;
-    *ret_write_fd = out;
+    (void)!fcntl(ends[0], F_SETPIPE_SZ, PIPE_BYTES);
+    (void)!fchown(ends[1], uid, gid); /* so that /dev/stdout can be opened */
+    l->pipe = ends[0];
+    int err = fd_watch_open(&l->watch, l->loop, l->pipe, FD_IN);
+    if (err < 0) {
+        close_pipe(l);
+        close(ends[1]);
+        close(fd);
+        return err;
+    }
+    if (l->last_fd >= 0)
+        close(l->last_fd);
+    l->last_fd = l->fd;
+    l->fd = fd;
+    l->size = l->start = 0;
+    *ret_write_fd = ends[1];
     return 0;
 }
 
-void container_log_trim(struct container_run *c)
+void container_log_finish(struct container_log *l)
 {
-    struct stat st;
-    if (c->log_fd < 0 || fstat(c->log_fd, &st) < 0)
-        return;
-    uint64_t size = (uint64_t)st.st_size;
-    if (size - c->log_start <= LIMIT_CONTAINER_LOG_BYTES)
-        return;
-    uint64_t start = (size - LIMIT_CONTAINER_LOG_BYTES / 2) & ~UINT64_C(4095);
-    if (fallocate(c->log_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)start) == 0)
-        c->log_start = start;
+    drain(l);
+    close_pipe(l);
 }
 
 static struct container_run *find(struct runtime *rt, struct view uid, struct view name)
@@ -70,9 +146,11 @@ static int log_of(struct runtime *rt, struct view uid, struct view name, bool pr
 {
     struct container_run *c = find(rt, uid, name);
     struct stat st;
-    int fd = !c ? -1 : previous ? c->last_log_fd : c->log_fd;
+    int fd = !c ? -1 : previous ? c->log.last_fd : c->log.fd;
     if (!c || (previous && fd < 0))
         return -ENOENT;
+    if (!previous)
+        drain(&c->log); /* what is in the pipe counts as said */
     *ret_fd = fd;
     *ret_start = *ret_size = 0;
     if (fd < 0)

@@ -78,13 +78,12 @@ int netlink_open(void)
 int netlink_veth(int nl, const char *name, const char *peer, int peer_ns)
 {
     struct message m;
-    struct ifinfomsg *link = message_begin(&m, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(*link));
-    link->ifi_flags = link->ifi_change = IFF_UP;
+    message_begin(&m, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct ifinfomsg));
     attribute(&m, IFLA_IFNAME, name, strlen(name) + 1);
     struct rtattr *info = attribute(&m, IFLA_LINKINFO, NULL, 0);
     attribute(&m, IFLA_INFO_KIND, "veth", 4);
     struct rtattr *data = attribute(&m, IFLA_INFO_DATA, NULL, 0);
-    struct ifinfomsg other = {.ifi_flags = IFF_UP, .ifi_change = IFF_UP};
+    struct ifinfomsg other = {0};
     struct rtattr *end = attribute(&m, VETH_INFO_PEER, &other, sizeof(other));
     attribute(&m, IFLA_IFNAME, peer, strlen(peer) + 1);
     attribute(&m, IFLA_NET_NS_FD, &peer_ns, sizeof(peer_ns));

@@ -2,7 +2,7 @@
 /* The few rtnetlink messages that the pod network needs, built by hand so that starting a pod runs no `ip` process.
  *
  *   int nl = netlink_open();                                   // of the thread's present network namespace
- *   netlink_veth(nl, "veth7", "eth0", pod_ns);                 // both ends up
+ *   netlink_veth(nl, "veth7", "eth0", pod_ns);                 // both ends down: neither goes up alone
  *   netlink_address(nl, index, ip, 32);
  *   netlink_route(nl, &(struct netlink_route){…});
  *

@@ -134,6 +134,8 @@ static int configure_link(struct network *n, const struct network_pod *p)
     struct netlink_route rest = {.via = n->gateway, .index = eth0};
     int err = eth0 ? netlink_address(nl, eth0, p->ip, 32) : -ENODEV;
     if (!err)
+        err = netlink_link_up(nl, eth0);
+    if (!err)
         err = netlink_route(nl, &gateway);
     if (!err)
         err = netlink_route(nl, &rest);
@@ -151,12 +153,19 @@ static int make_namespace(struct network *n, struct network_pod *p)
     snprintf(name, sizeof(name), "veth%u", p->link);
     if (!err)
         err = netlink_veth(n->netlink, name, "eth0", p->netns); /* that socket stays in the node's namespace */
+    if (!err && setns(n->node_ns, CLONE_NEWNET) < 0)
+        err = -errno;
+    uint32_t index = err ? 0 : if_nametoindex(name);
+    if (!err)
+        err = netlink_link_up(n->netlink, index);
+    if (!err && setns(p->netns, CLONE_NEWNET) < 0)
+        err = -errno;
     if (!err)
         err = configure_link(n, p);
     must(setns(n->node_ns, CLONE_NEWNET) == 0);
     if (err)
         return err;
-    struct netlink_route route = {.to = p->ip, .bits = 32, .source = n->gateway, .index = if_nametoindex(name)};
+    struct netlink_route route = {.to = p->ip, .bits = 32, .source = n->gateway, .index = index};
     return netlink_route(n->netlink, &route);
 }
 

@@ -21,7 +21,6 @@
 enum { POD_WAKE = 1, POD_TIMER = 2 };
 
 #define VOLUMES_RETRY (250 * NS_PER_MS)
-#define TRIM_EVERY NS_PER_S
 
 static void earliest(uint64_t *next, uint64_t at)
 {
@@ -313,21 +312,6 @@ static void update_status(struct pod_run *p)
     }
 }
 
-static void trim_logs(struct pod_run *p, uint64_t now, uint64_t *next)
-{
-    bool alive = false;
-    for (size_t i = 0; i < p->n_containers; i++)
-        alive |= container_alive(&p->containers[i]);
-    if (!alive)
-        return;
-    if (now >= p->next_trim) {
-        for (size_t i = 0; i < p->n_containers; i++)
-            container_log_trim(&p->containers[i]);
-        p->next_trim = now + TRIM_EVERY;
-    }
-    earliest(next, p->next_trim);
-}
-
 static void pod_run(struct task *t, uint32_t events)
 {
     struct pod_run *p = CONTAINER_OF(t, struct pod_run, task);
@@ -345,7 +329,6 @@ static void pod_run(struct task *t, uint32_t events)
         }
         earliest(&next, p->token_renewal);
     }
-    trim_logs(p, now, &next);
     update_status(p);
     if (next == TIMER_NEVER || p->status.gone)
         timer_rest(&p->timer);

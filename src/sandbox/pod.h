@@ -29,7 +29,7 @@ struct pod_run {
     struct network_pod net;
     struct volume_set volumes;
     bool volumes_ready, terminal, stopping, torn_down;
-    uint64_t volumes_retry, token_renewal, stop_deadline, next_trim;
+    uint64_t volumes_retry, token_renewal, stop_deadline;
     struct arena volume_notes;
     struct view volume_why;
     char dir[128], hostname[64];

@@ -220,7 +220,7 @@ static int link_files(int dir, const struct gather *g)
 
 static int publish(struct gather *g, const char *where)
 {
-    char name[32], old[64] = "", newest[300];
+    char name[32], old[64] = "", newest[600];
     snprintf(name, sizeof(name), "..%llu", (unsigned long long)++g->set->version);
     int dir = open(where, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0)
