@@ -17,6 +17,7 @@
 #include "base/must.h"
 #include "net/loop.h"
 #include "net/signals.h"
+#include "net/tls_memory.h"
 #include "proxy/options.h"
 #include "proxy/proxy.h"
 
@@ -104,6 +105,7 @@ int main(int argc, char **argv)
 {
     struct proxy_options options;
     struct view why;
+    tls_memory_init(); /* false: OpenSSL uses malloc, and all works the same */
     tune_heap();
     signal(SIGPIPE, SIG_IGN);
     if (argc > 1 && strcmp(argv[1], "--version") == 0) {

@@ -6,6 +6,7 @@
 #include "base/must.h"
 #include "net/loop_impl.h"
 #include "net/mailbox.h"
+#include "net/tls_share.h"
 
 void task_init(struct task *t, struct loop *loop, task_fn run, const char *name)
 {
@@ -69,6 +70,7 @@ void loop_done(struct loop *l)
     mem_free(l->scratch);
     mem_free(l->tls_in);
     buf_done(&l->tls_out);
+    tls_share_free(l->tls_share);
 }
 
 /* Moves all of `from` to the end of the empty `to`. */

@@ -44,6 +44,7 @@ struct loop {
     char *scratch;
     char *tls_in;       /* ciphertext between the socket and the record layer */
     struct buf tls_out; /* and the other way */
+    struct tls_share *tls_share;
     _Atomic bool stop, poked;
 };
 

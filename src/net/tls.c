@@ -15,6 +15,7 @@
 
 #include "base/limits.h"
 #include "net/tls_impl.h"
+#include "net/tls_share.h"
 
 #define TLS_IN_BYTES (32 * 1024)
 #define TLS_RECORD_BYTES (16 * 1024)
@@ -179,7 +180,9 @@ static void shake_hands(struct tls_conn *t)
         return;
     }
     ERR_clear_error();
+    tls_share_begin(t->box.conn.loop->tls_share);
     r = SSL_do_handshake(t->ssl);
+    tls_share_end();
     int error = r == 1 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, r);
     settle(t); /* an alert, too */
     if (error == SSL_ERROR_NONE)
@@ -432,6 +435,8 @@ static int tls_start(struct tls_context *x, struct conn *lower, const struct tls
         buf_done(&alpn);
         return -EINVAL;
     }
+    if (!lower->loop->tls_share)
+        lower->loop->tls_share = tls_share_new();
     SSL *ssl = SSL_new(x->ctx);
     BIO *bio = BIO_new(x->bio);
     must(ssl && bio);

@@ -18,6 +18,8 @@
 #include "net/sim.h"
 #include "net/tls.h"
 #include "net/tls_impl.h"
+#include "net/tls_memory.h"
+#include "net/tls_share.h"
 
 #define VIEW_INIT(literal)                                                                                             \
     {                                                                                                                  \
@@ -528,6 +530,43 @@ static void a_large_body_arrives_whole_and_in_order(void **state)
     stop(w);
 }
 
+static void a_certificate_seen_before_is_not_decoded_again(void **state)
+{
+    struct world *w = *state;
+    contexts(w, "URI:" REVIEWS, "URI:" RATINGS, TLS_CLIENT_REQUIRED);
+    start(w, NULL, NULL);
+    stop(w);
+    uint64_t before = tls_share_hits(w->loop->tls_share);
+    start(w, NULL, NULL);
+    assert_int_equal(conn_ready(w->ends[1].conn), 0);
+#ifdef WEFT_SHARE_X509
+    assert_int_equal(tls_share_hits(w->loop->tls_share) - before, 2); /* the one of each end */
+#else
+    assert_int_equal(tls_share_hits(w->loop->tls_share), before);
+#endif
+    stop(w);
+}
+
+static void records_in_the_steady_state_ask_the_heap_for_nothing(void **state)
+{
+    struct world *w = *state;
+    contexts(w, "URI:" REVIEWS, "URI:" RATINGS, TLS_CLIENT_REQUIRED);
+    start(w, NULL, NULL);
+    uint64_t before = 0, calls = 0;
+    for (int i = 0; i < 110; i++) {
+        if (i == 10) {
+            before = tls_memory_heap_count();
+            calls = loop_stats(w->loop)->system_calls;
+        }
+        assert_int_equal(conn_send_view(w->ends[0].conn, VIEW("ping")), 4);
+        loop_turn(w->loop, true);
+    }
+    assert_int_equal(buf_len(&w->ends[1].got), 440);
+    assert_int_equal(tls_memory_heap_count(), before);
+    assert_int_equal(loop_stats(w->loop)->system_calls - calls, 100 * 3); /* send, epoll_wait, recv */
+    stop(w);
+}
+
 static void bytes_that_are_no_tls_end_the_handshake(void **state)
 {
     struct world *w = *state;
@@ -553,6 +592,8 @@ static void bytes_that_are_no_tls_end_the_handshake(void **state)
 
 int main(void)
 {
+    if (!tls_memory_init())
+        return 1;
     const struct CMUnitTest tests[] = {
         BOTH(both_ends_know_each_other),
         BOTH(what_one_end_ends_the_other_still_answers),
@@ -564,6 +605,8 @@ int main(void)
         BOTH(a_renewed_identity_serves_new_connections_and_drops_no_old_one),
         BOTH(a_known_leaf_is_verified_once_until_the_trust_changes),
         BOTH(a_large_body_arrives_whole_and_in_order),
+        ON(kernel_setup, a_certificate_seen_before_is_not_decoded_again),
+        ON(kernel_setup, records_in_the_steady_state_ask_the_heap_for_nothing),
         BOTH(bytes_that_are_no_tls_end_the_handshake),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
