@@ -52,7 +52,7 @@ static int add_weight(struct builder *b, const struct pull_event *e, struct node
     return fail(b, e, -E2BIG, arena_printf(b->arena, "more than %d values, aliases counted", LIMIT_YAML_NODES));
 }
 
-static struct node *build_scalar(struct builder *b, const struct pull_event *e)
+static int build_scalar(struct builder *b, const struct pull_event *e, struct node **ret)
 {
     static const enum node_type types[] = {[PULL_NULL] = NODE_NULL,
                                            [PULL_BOOL] = NODE_BOOL,
@@ -60,10 +60,18 @@ static struct node *build_scalar(struct builder *b, const struct pull_event *e)
                                            [PULL_FLOAT] = NODE_FLOAT,
                                            [PULL_STR] = NODE_STR};
     struct node *n = new_at(b, e, types[e->scalar]);
+    int64_t whole;
+    double value;
     n->quoted = e->quoted;
     n->block = e->block;
     n->text = e->text;
-    return n;
+    if (n->type == NODE_INT && node_i64(n, &whole) < 0)
+        n->type = NODE_FLOAT; /* beyond 64 bits, as JSON readers take it */
+    *ret = n;
+    if (n->type == NODE_FLOAT && node_f64(n, &value) < 0)
+        return fail(b, e, -EINVAL,
+                    arena_printf(b->arena, "`%.*s` is not a number that JSON knows", VIEW_ARGS(e->text)));
+    return 0;
 }
 
 static int build_seq(struct builder *b, struct node *n)
@@ -195,7 +203,7 @@ static int build(struct builder *b, const struct pull_event *e, struct node **re
         if (!n)
             return fail(b, e, -EINVAL, arena_printf(b->arena, "no anchor `&%.*s` before", VIEW_ARGS(e->anchor)));
     } else if (e->type == PULL_SCALAR) {
-        n = build_scalar(b, e);
+        err = build_scalar(b, e, &n);
     } else if (e->type == PULL_SEQ_START) {
         n = new_at(b, e, NODE_SEQ);
         err = build_seq(b, n);
@@ -382,6 +390,9 @@ bool node_eq(const struct node *a, const struct node *b)
 {
     if (!a || !b || a == b)
         return a == b;
+    bool numbers = (a->type == NODE_INT || a->type == NODE_FLOAT) && (b->type == NODE_INT || b->type == NODE_FLOAT);
+    if (numbers)
+        return numbers_eq(a, b);
     if (a->type != b->type || ((a->type == NODE_SEQ || a->type == NODE_MAP) && a->n != b->n))
         return false;
     switch ((enum node_type)a->type) {
@@ -391,7 +402,6 @@ bool node_eq(const struct node *a, const struct node *b)
         return node_bool(a, false) == node_bool(b, false);
     case NODE_INT:
     case NODE_FLOAT:
-        return numbers_eq(a, b);
     case NODE_STR:
         return view_eq(a->text, b->text);
     case NODE_SEQ:

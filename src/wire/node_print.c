@@ -132,11 +132,42 @@ static void print_block(struct view t, struct buf *out, int indent)
     }
 }
 
+/* Characters that JSON strings may hold and YAML's may not, or takes for line breaks: length of the one at p, or 0. */
+static size_t is_exotic(const unsigned char *p, size_t n, uint32_t *ret_code)
+{
+    *ret_code = p[0];
+    if (p[0] == 0x7f)
+        return 1;
+    *ret_code = n > 1 ? (uint32_t)(p[0] & 0x1f) << 6 | (p[1] & 0x3f) : 0;
+    if (n > 1 && p[0] == 0xc2 && p[1] < 0xa0)
+        return 2;
+    *ret_code = n > 2 ? (uint32_t)(p[0] & 0x0f) << 12 | (uint32_t)(p[1] & 0x3f) << 6 | (p[2] & 0x3f) : 0;
+    bool bad = *ret_code == 0x2028 || *ret_code == 0x2029 || *ret_code == 0xfeff || *ret_code >= 0xfffe;
+    return n > 2 && (p[0] & 0xf0) == 0xe0 && bad ? 3 : 0;
+}
+
+static void print_double_quoted(struct view t, struct buf *out)
+{
+    struct buf json = {0};
+    buf_json_str(&json, t);
+    struct view rest = buf_read(&json);
+    while (rest.n) {
+        uint32_t code;
+        size_t n = is_exotic((const unsigned char *)rest.p, rest.n, &code);
+        if (n)
+            buf_printf(out, "\\u%04x", code);
+        else
+            buf_char(out, rest.p[0]);
+        rest = view_from(rest, n ? n : 1);
+    }
+    buf_done(&json);
+}
+
 /* Double quotes know escapes; single quotes read better around JSON. */
 static void print_quoted(struct view t, struct buf *out)
 {
     if (!is_clean(t, false) || (view_find(t, '"') == t.n && view_find(t, '\\') == t.n)) {
-        buf_json_str(out, t);
+        print_double_quoted(t, out);
         return;
     }
     buf_char(out, '\'');
