@@ -165,7 +165,7 @@ struct listener {
     struct inspect_skip *skips;
     uint32_t n_skips;
     uint64_t inspect_timeout; /* 0: wait for ever */
-    bool continue_on_timeout; /* server-first protocols: go on as plain TCP */
+    bool continue_on_timeout; /* server-first protocols: go on as plain TCP, if listener_serves_silence */
     struct filter_chain *chains;
     uint32_t n_chains;
     struct filter_chain *default_chain; /* NULL: no match closes the connection */
@@ -188,5 +188,9 @@ uint32_t listener_inspectors(const struct listener *l, uint16_t destination_port
 
 /* Envoy's order of precedence, most specific first and without backtracking; the default chain or NULL when none fits. */
 const struct filter_chain *listener_find_chain(const struct listener *l, const struct connection_facts *c);
+
+/* A connection that has said nothing until inspect_timeout: may it go on as plain TCP? Only where plain TCP is what it
+ * would get. HTTP and TLS clients speak first, so there silence means that they are slow, and waiting goes on. */
+bool listener_serves_silence(const struct listener *l, const struct connection_facts *c);
 
 const struct weighted_cluster *tcp_manager_pick_cluster(const struct tcp_manager *t, uint64_t random);

@@ -105,6 +105,13 @@ const struct filter_chain *listener_find_chain(const struct listener *l, const s
     return found;
 }
 
+bool listener_serves_silence(const struct listener *l, const struct connection_facts *c)
+{
+    struct connection_facts silent = {.destination = c->destination, .source = c->source};
+    const struct filter_chain *chain = listener_find_chain(l, &silent);
+    return chain && chain->tcp;
+}
+
 uint32_t listener_inspectors(const struct listener *l, uint16_t destination_port)
 {
     uint32_t on = l->inspect;
