@@ -1,0 +1,761 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The pod runtime against the real kernel: pods of shell and Python one-liners in namespaces of their own. Needs root;
+ * without it the whole program is skipped (exit 77). Everything happens inside isolate_run's namespaces; the last test
+ * kills such a sandbox with SIGKILL and compares the machine before and after.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/diag.h"
+#include "mesh/parse.h"
+#include "mesh/pod.h"
+#include "net/loop.h"
+#include "net/timer.h"
+#include "sandbox/isolate.h"
+#include "sandbox/runtime.h"
+
+static const char images[] = "images:\n"
+                             "- image: test/sh\n"
+                             "  command: [/bin/sh, -c]\n"
+                             "- image: test/python:*\n"
+                             "  command: [/usr/bin/python3, -u, -c]\n"
+                             "  user: 1000\n"
+                             "  env: {FROM_IMAGE: '1'}\n";
+
+struct world {
+    struct isolate *iso;
+    struct loop *loop;
+    struct runtime *rt;
+    struct task changed, tick;
+    struct timer timer;
+    struct arena arena;
+    struct view settings; /* value of key `color` in ConfigMap settings; empty: not there */
+    unsigned tokens;
+};
+
+static struct world *world; /* cmocka's tests get it by the group's state too, callbacks do not */
+
+static void nothing_run(struct task *t, uint32_t events)
+{
+}
+
+static void tick_run(struct task *t, uint32_t events)
+{
+    timer_in(&world->timer, 5 * NS_PER_MS);
+}
+
+static int items(void *arg, enum runtime_source source, struct view ns, struct view name, struct arena *a,
+                 struct runtime_item **ret_items, size_t *ret_n)
+{
+    struct world *w = arg;
+    if (source == RUNTIME_CONFIG_MAP && view_is(name, "settings") && w->settings.n) {
+        *ret_items = ARENA_ARRAY(a, struct runtime_item, 2);
+        (*ret_items)[0] = (struct runtime_item){VIEW("color"), w->settings};
+        (*ret_items)[1] = (struct runtime_item){VIEW("size"), VIEW("7")};
+        *ret_n = 2;
+        return 0;
+    }
+    if (source == RUNTIME_SECRET && view_is(name, "key")) {
+        *ret_items = ARENA_ARRAY(a, struct runtime_item, 1);
+        (*ret_items)[0] = (struct runtime_item){VIEW("password"), VIEW("hunter2")};
+        *ret_n = 1;
+        return 0;
+    }
+    return -ENOENT;
+}
+
+static int token(void *arg, const struct pod *pod, struct view audience, uint64_t expires_s, struct arena *a,
+                 struct view *ret_token)
+{
+    *ret_token = arena_printf(a, "token-%u-%.*s-%.*s", ++((struct world *)arg)->tokens, VIEW_ARGS(audience),
+                              VIEW_ARGS(pod->spec.service_account));
+    return 0;
+}
+
+/* ---- Moves of a test */
+
+static const struct pod *start(const char *yaml)
+{
+    struct diags diags;
+    struct object_list list = {0};
+    struct view why = VIEW_NONE;
+    diags_init(&diags, &world->arena);
+    struct mesh_source source = {.file = VIEW("test.yaml"), .text = arena_view(&world->arena, view_of(yaml))};
+    if (mesh_parse(&world->arena, &diags, &source, &list) != 0) {
+        struct buf out = {0};
+        diags_print(&diags, &out, false);
+        print_error("%s\n", buf_cstr(&out));
+        fail();
+    }
+    struct pod *pod = OBJECT_AS(list.list[0], POD, pod);
+    assert_non_null(pod);
+    if (view_empty(pod->o.meta.uid))
+        pod->o.meta.uid = arena_printf(&world->arena, "uid-%.*s", VIEW_ARGS(pod->o.meta.name));
+    int err = runtime_pod_start(world->rt, pod, &world->arena, &why);
+    if (err)
+        print_error("%.*s\n", VIEW_ARGS(why));
+    assert_int_equal(err, 0);
+    return pod;
+}
+
+static const struct runtime_pod_status *status_of(const struct pod *p)
+{
+    return runtime_status(world->rt, p->o.meta.uid);
+}
+
+static bool is_ready(const struct pod *p)
+{
+    return status_of(p)->ready;
+}
+
+static bool is_over(const struct pod *p)
+{
+    return status_of(p)->phase == PHASE_SUCCEEDED || status_of(p)->phase == PHASE_FAILED;
+}
+
+static bool drained(void)
+{
+    bool any_gone = false;
+    const struct runtime_pod_status *s;
+    while ((s = runtime_next(world->rt)))
+        any_gone |= s->gone;
+    return any_gone;
+}
+
+static bool until_by(bool (*cond)(const struct pod *), const struct pod *p, uint64_t ms)
+{
+    uint64_t end = clock_mono() + ms * NS_PER_MS;
+    while (clock_mono() < end) {
+        loop_turn(world->loop, true);
+        drained();
+        if (cond(p))
+            return true;
+    }
+    return cond(p);
+}
+
+#define until(cond, p) assert_true(until_by(cond, p, 5000))
+
+static const char *log_text(const struct pod *p, const char *container, bool previous)
+{
+    struct buf out = {0};
+    uint64_t at = 0;
+    assert_int_equal(runtime_log_read(world->rt, p->o.meta.uid, view_of(container), previous, &at, 65536, &out), 0);
+    const char *text = arena_str(&world->arena, buf_read(&out));
+    buf_done(&out);
+    return text;
+}
+
+static void stop(const struct pod *p, uint64_t grace)
+{
+    uint64_t end = clock_mono() + 10 * NS_PER_S;
+    assert_int_equal(runtime_pod_stop(world->rt, p->o.meta.uid, grace), 0);
+    while (status_of(p) && clock_mono() < end) {
+        loop_turn(world->loop, true);
+        drained();
+    }
+    assert_null(status_of(p));
+}
+
+static void assert_has(const char *text, const char *part)
+{
+    if (!strstr(text, part)) {
+        print_error("expected `%s` in:\n%s\n", part, text);
+        fail();
+    }
+}
+
+#define POD(name, rest) "apiVersion: v1\nkind: Pod\nmetadata: {name: " name ", labels: {app: " name "}}\nspec:\n" rest
+
+/* ---- Tests */
+
+static void a_pod_has_its_environment_files_and_log(void **state)
+{
+    world->settings = VIEW("blue");
+    const struct pod *p = start(POD(
+        "one",
+        "  restartPolicy: Never\n"
+        "  serviceAccountName: clerk\n"
+        "  containers:\n"
+        "  - name: main\n"
+        "    image: test/sh\n"
+        "    workingDir: /srv/made\n"
+        "    args: ['pwd; echo \"$COLOR $ALL_size $NAME $IP $APP $CPU $NOPE\"; hostname; cat /etc/resolv.conf "
+        "/etc/hosts;"
+        " cat /cfg/color /cfg/sub/k /token/t /var/run/secrets/kubernetes.io/serviceaccount/token; echo;"
+        " echo x > /tmp/x && echo y > /data/y && cat /meta/labels; echo err >&2; ls /run; echo z > /etc/zz; ls -ld "
+        "/cfg/color']\n"
+        "    env:\n"
+        "    - {name: COLOR, valueFrom: {configMapKeyRef: {name: settings, key: color}}}\n"
+        "    - {name: NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}\n"
+        "    - {name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}\n"
+        "    - {name: APP, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['app']\"}}}\n"
+        "    - {name: CPU, valueFrom: {resourceFieldRef: {resource: limits.cpu, divisor: 1m}}}\n"
+        "    - {name: NOPE, value: \"$(NAME)-$(WHO)\"}\n"
+        "    envFrom:\n"
+        "    - {prefix: ALL_, configMapRef: {name: settings}}\n"
+        "    resources: {limits: {cpu: 100m}}\n"
+        "    volumeMounts:\n"
+        "    - {name: cfg, mountPath: /cfg}\n"
+        "    - {name: token, mountPath: /token}\n"
+        "    - {name: data, mountPath: /data}\n"
+        "    - {name: meta, mountPath: /meta}\n"
+        "  volumes:\n"
+        "  - {name: data, emptyDir: {}}\n"
+        "  - name: cfg\n"
+        "    projected:\n"
+        "      sources:\n"
+        "      - {configMap: {name: settings}}\n"
+        "      - {secret: {name: key, items: [{key: password, path: sub/k}]}}\n"
+        "  - name: token\n"
+        "    projected: {sources: [{serviceAccountToken: {audience: istio-ca, expirationSeconds: 43200, path: t}}]}\n"
+        "  - name: meta\n"
+        "    downwardAPI: {items: [{path: labels, fieldRef: {fieldPath: metadata.labels}}]}\n"));
+    until(is_over, p);
+    const char *text = log_text(p, "main", false);
+    char expected[200];
+    assert_int_equal(status_of(p)->phase, PHASE_SUCCEEDED);
+    snprintf(expected, sizeof(expected), "/srv/made\nblue 7 one %s one 100 one-$(WHO)\none\n", status_of(p)->ip_text);
+    assert_has(text, expected);
+    assert_has(
+        text,
+        "nameserver 10.96.0.10\nsearch default.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n");
+    assert_has(text, "bluehunter2token-");
+    assert_has(text, "-istio-ca-clerk");
+    assert_has(text, "app=\"one\"\n");
+    assert_has(text, "err\n");
+    assert_has(text, "/cfg/color -> ..data/color");
+    assert_null(strstr(text, "weft"));
+    assert_int_not_equal(access("/tmp/x", F_OK) == 0 && access("/etc/zz", F_OK) == 0, 1);
+    assert_int_not_equal(access("/etc/zz", F_OK), 0); /* written above the machine's files, not into them */
+    stop(p, 0);
+}
+
+static void the_security_context_decides_user_and_rights(void **state)
+{
+    const struct pod *p = start(
+        POD("rights",
+            "  restartPolicy: Never\n"
+            "  securityContext: {fsGroup: 77}\n"
+            "  containers:\n"
+            "  - {name: root, image: test/sh, args: ['id -u; grep -E \"^(CapEff|NoNewPrivs)\" /proc/self/status']}\n"
+            "  - name: proxy\n"
+            "    image: test/sh\n"
+            "    args: ['id -u; id -G; grep -E \"^(CapEff|CapBnd|NoNewPrivs)\" /proc/self/status; touch /x; touch /d/x "
+            "&& ls -ln /d']\n"
+            "    volumeMounts: [{name: d, mountPath: /d}]\n"
+            "    securityContext: {runAsUser: 1337, runAsGroup: 1338, allowPrivilegeEscalation: false,"
+            " readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}\n"
+            "  - name: init\n"
+            "    image: test/sh\n"
+            "    args: ['grep CapEff /proc/self/status']\n"
+            "    securityContext: {capabilities: {drop: [ALL], add: [NET_ADMIN, NET_RAW]}}\n"
+            "  - {name: image-user, image: 'test/python:1', args: ['import os; print(os.getuid(), "
+            "os.environ[\"FROM_IMAGE\"])']}\n"
+            "  volumes: [{name: d, emptyDir: {}}]\n"));
+    until(is_over, p);
+    assert_has(log_text(p, "root", false), "0\nCapEff:\t00000000a80425fb\nNoNewPrivs:\t0\n");
+    assert_has(log_text(p, "proxy", false), "1337\n1338 77\n");
+    assert_has(log_text(p, "proxy", false), "CapEff:\t0000000000000000\nCapBnd:\t0000000000000000\nNoNewPrivs:\t1\n");
+    assert_has(log_text(p, "proxy", false), "Read-only file system");
+    assert_has(log_text(p, "proxy", false), "1337 77 0");
+    assert_has(log_text(p, "init", false), "CapEff:\t0000000000003000\n");
+    assert_string_equal(log_text(p, "image-user", false), "1000 1\n");
+    stop(p, 0);
+}
+
+static void init_containers_and_sidecars_come_and_go_in_order(void **state)
+{
+    const struct pod *p = start(POD(
+        "order",
+        "  restartPolicy: Never\n"
+        "  initContainers:\n"
+        "  - {name: first, image: test/sh, args: ['echo first >> /d/log'], volumeMounts: [{name: d, mountPath: /d}]}\n"
+        "  - name: side\n"
+        "    image: test/sh\n"
+        "    restartPolicy: Always\n"
+        "    args: ['trap \"echo side-term >> /d/log; cat /d/log; exit 0\" TERM; sleep 0.2; echo side >> /d/log; touch "
+        "/d/up; while :; do sleep 0.02; done']\n"
+        "    startupProbe: {exec: {command: [test, -e, /d/up]}, periodSeconds: 1}\n"
+        "    volumeMounts: [{name: d, mountPath: /d}]\n"
+        "  - {name: last, image: test/sh, args: ['echo last >> /d/log'], volumeMounts: [{name: d, mountPath: /d}]}\n"
+        "  containers:\n"
+        "  - {name: main, image: test/sh, args: ['echo main >> /d/log; sleep 0.2; echo end >> /d/log'], volumeMounts: "
+        "[{name: d, mountPath: /d}]}\n"
+        "  volumes: [{name: d, emptyDir: {}}]\n"));
+    until(is_over, p);
+    assert_int_equal(status_of(p)->phase, PHASE_SUCCEEDED);
+    assert_string_equal(log_text(p, "side", false), "first\nside\nlast\nmain\nend\nside-term\n");
+    stop(p, 0);
+}
+
+static bool restarted_twice(const struct pod *p)
+{
+    return status_of(p)->containers[0].restarts >= 2;
+}
+
+static void a_failing_container_is_restarted_with_back_off(void **state)
+{
+    const struct pod *p =
+        start(POD("crash", "  containers: [{name: main, image: test/sh, args: ['echo run; exit 3']}]\n"));
+    until(restarted_twice, p);
+    assert_int_equal(status_of(p)->phase, PHASE_RUNNING);
+    assert_int_equal(status_of(p)->containers[0].last_exit_code, 3);
+    assert_string_equal(log_text(p, "main", false), "run\n");
+    stop(p, 0);
+}
+
+static bool explained(const struct pod *p)
+{
+    const struct runtime_container_status *c = &status_of(p)->containers[0];
+    return c->state == CONTAINER_WAITING && c->message.n > 0;
+}
+
+static void what_cannot_start_says_why(void **state)
+{
+    static const struct {
+        const char *yaml, *reason, *message;
+    } cases[] = {
+        {POD("no-image", "  containers: [{name: main, image: nobody/knows:1}]\n"), "ErrImagePull", "nobody/knows:1"},
+        {POD("no-program", "  containers: [{name: main, image: busybox, command: [/no/such/thing]}]\n"),
+         "RunContainerError", "/no/such/thing"},
+        {POD("no-key", "  containers: [{name: main, image: test/sh, args: [x], env: [{name: A, valueFrom: "
+                       "{secretKeyRef: {name: key, key: nope}}}]}]\n"),
+         "CreateContainerConfigError", "nope"},
+        {POD("root",
+             "  containers: [{name: main, image: test/sh, args: [x], securityContext: {runAsNonRoot: true}}]\n"),
+         "CreateContainerConfigError", "runAsNonRoot"},
+        {POD("no-volume", "  containers: [{name: main, image: test/sh, args: [x]}]\n  volumes: [{name: v, configMap: "
+                          "{name: missing}}]\n"),
+         "ContainerCreating", "missing"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        const struct pod *p = start(cases[i].yaml);
+        until(explained, p);
+        const struct runtime_container_status *c = &status_of(p)->containers[0];
+        assert_string_equal(arena_str(&world->arena, c->reason), cases[i].reason);
+        assert_has(arena_str(&world->arena, c->message), cases[i].message);
+        stop(p, 0);
+    }
+    struct pod *bad = ARENA_NEW(&world->arena, struct pod);
+    struct view why;
+    bad->o.meta.uid = VIEW("bad");
+    bad->spec.host_network = true;
+    assert_int_equal(runtime_pod_start(world->rt, bad, &world->arena, &why), -EINVAL);
+    assert_has(arena_str(&world->arena, why), "hostNetwork");
+}
+
+static bool mentions_red(const struct pod *p)
+{
+    return strstr(log_text(p, "main", false), "red") != NULL;
+}
+
+static bool mentions_green(const struct pod *p)
+{
+    return strstr(log_text(p, "main", false), "green") != NULL;
+}
+
+static void a_config_map_reaches_its_files_when_it_appears_and_changes(void **state)
+{
+    world->settings = VIEW_NONE;
+    const struct pod *p =
+        start(POD("follow", "  containers: [{name: main, image: test/sh, args: ['while :; do cat /c/color; echo; sleep "
+                            "0.02; done'], volumeMounts: [{name: c, mountPath: /c}]}]\n"
+                            "  volumes: [{name: c, configMap: {name: settings}}]\n"));
+    until(explained, p);
+    world->settings = VIEW("green");
+    runtime_items_changed(world->rt, RUNTIME_CONFIG_MAP, VIEW("default"), VIEW("settings"));
+    until(mentions_green, p);
+    world->settings = VIEW("red");
+    runtime_items_changed(world->rt, RUNTIME_CONFIG_MAP, VIEW("default"), VIEW("settings"));
+    until(mentions_red, p);
+    stop(p, 0);
+}
+
+#define SERVER                                                                                                         \
+    "import http.server,os,sys\n"                                                                                      \
+    "class H(http.server.BaseHTTPRequestHandler):\n"                                                                   \
+    "  def do_GET(s):\n"                                                                                               \
+    "    ok = s.path != '/ready' or os.path.exists('/tmp/ready')\n"                                                    \
+    "    s.send_response(200 if ok else 503); s.end_headers(); s.wfile.write(os.uname()[1].encode())\n"                \
+    "http.server.ThreadingHTTPServer(('', int(sys.argv[1])), H).serve_forever()\n"
+
+static const struct pod *start_server(const char *name, const char *extra)
+{
+    struct buf yaml = {0};
+    buf_printf(&yaml,
+               POD("%s", "  terminationGracePeriodSeconds: 1\n  containers:\n  - name: main\n    image: "
+                         "'test/python:3'\n    args: ["),
+               name, name);
+    buf_json_str(&yaml, VIEW(SERVER));
+    buf_printf(&yaml, ", '80']\n    ports: [{name: web, containerPort: 80}]\n%s", extra);
+    const struct pod *p = start(arena_str(&world->arena, buf_read(&yaml)));
+    buf_done(&yaml);
+    return p;
+}
+
+static int run_in(const struct pod *p, const char *script, const char **ret_text)
+{
+    char text[4096];
+    int out[2], code;
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    const char *argv[] = {"/bin/sh", "-c", script, NULL};
+    struct runtime_exec_config config = {
+        .uid = p->o.meta.uid, .container = VIEW("main"), .argv = argv, .stdio = {-1, out[1], out[1]}};
+    struct runtime_exec *e;
+    assert_int_equal(runtime_exec_start(world->rt, &config, &e), 0);
+    close(out[1]);
+    uint64_t end = clock_mono() + 10 * NS_PER_S;
+    while (!runtime_exec_ended(e, &code) && clock_mono() < end)
+        loop_turn(world->loop, true);
+    assert_true(runtime_exec_ended(e, &code));
+    ssize_t n = read(out[0], text, sizeof(text) - 1);
+    close(out[0]);
+    runtime_exec_free(e);
+    *ret_text = arena_str(&world->arena, view_make(text, n > 0 ? (size_t)n : 0));
+    return code;
+}
+
+static bool not_ready(const struct pod *p)
+{
+    return !is_ready(p);
+}
+
+static void readiness_follows_its_probe_and_liveness_restarts(void **state)
+{
+    const char *text;
+    const struct pod *p = start_server(
+        "probed", "    readinessProbe: {httpGet: {path: /ready, port: web}, periodSeconds: 1, failureThreshold: 1}\n"
+                  "    livenessProbe: {exec: {command: [sh, -c, 'test ! -e /tmp/sick']}, periodSeconds: 1, "
+                  "failureThreshold: 1}\n");
+    assert_false(until_by(is_ready, p, 500));
+    assert_int_equal(run_in(p, "touch /tmp/ready; echo done", &text), 0);
+    assert_string_equal(text, "done\n");
+    until(is_ready, p);
+    assert_int_equal(run_in(p, "rm /tmp/ready", &text), 0);
+    until(not_ready, p);
+    assert_int_equal(run_in(p, "touch /tmp/sick; exit 7", &text), 7);
+    uint64_t end = clock_mono() + 6 * NS_PER_S;
+    while (status_of(p)->containers[0].restarts == 0 && clock_mono() < end) {
+        loop_turn(world->loop, true);
+        drained();
+    }
+    assert_int_equal(status_of(p)->containers[0].restarts, 1);
+    stop(p, 0);
+}
+
+static void settle(void)
+{
+    uint64_t end = clock_mono() + 5 * NS_PER_S;
+    while (!runtime_services_settled(world->rt) && clock_mono() < end)
+        loop_turn(world->loop, true);
+    assert_true(runtime_services_settled(world->rt));
+}
+
+static void services_are_reached_by_name_and_address(void **state)
+{
+    const char *probe = "    readinessProbe: {tcpSocket: {port: 80}, periodSeconds: 1}\n";
+    const struct pod *a = start_server("a", probe), *b = start_server("b", probe), *c = start_server("c", probe);
+    const char *text;
+    until(is_ready, a);
+    until(is_ready, b);
+    until(is_ready, c);
+    uint32_t ip_a = status_of(a)->ip, ip_b = status_of(b)->ip, vip = 0x0a600100;
+    struct runtime_service_port web = {.name = VIEW("http"), .proto = RUNTIME_TCP, .port = 8080},
+                                none = {.name = VIEW("http"), .port = 81};
+    web.targets = arena_alloc(&world->arena, 2 * sizeof(*web.targets));
+    web.n_targets = 2;
+    web.targets[0].ip = ip_a;
+    web.targets[1].ip = ip_b;
+    web.targets[0].port = web.targets[1].port = 80;
+    struct runtime_endpoint ends[] = {{.ip = ip_a, .hostname = VIEW("a-0"), .ready = true},
+                                      {.ip = ip_b, .ready = true}};
+    struct runtime_service list[] = {
+        {.ns = VIEW("default"),
+         .name = VIEW("web"),
+         .cluster_ip = vip,
+         .ports = &web,
+         .n_ports = 1,
+         .endpoints = ends,
+         .n_endpoints = 2},
+        {.ns = VIEW("default"), .name = VIEW("empty"), .cluster_ip = vip + 1, .ports = &none, .n_ports = 1},
+        {.ns = VIEW("other"), .name = VIEW("pods"), .ports = &web, .n_ports = 1, .endpoints = ends, .n_endpoints = 2},
+        {.ns = VIEW("default"), .name = VIEW("alias"), .external_name = VIEW("pods.other.svc.cluster.local")},
+    };
+    struct runtime_services table = {list, COUNT_OF(list)};
+    runtime_services_set(world->rt, &table);
+    settle();
+    /* both endpoints, through name, search path and ClusterIP */
+    assert_int_equal(run_in(c, "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do curl -s web:8080; echo; done | sort -u", &text),
+                     0);
+    assert_string_equal(text, "a\nb\n");
+    /* a pod that reaches itself */
+    assert_int_equal(
+        run_in(a,
+               "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do curl -s -m 2 web.default:8080 || exit 1; echo; done | sort -u",
+               &text),
+        0);
+    assert_string_equal(text, "a\nb\n");
+    assert_int_equal(run_in(c, "curl -s a-0.pods.other:80", &text), 0);
+    assert_string_equal(text, "a");
+    assert_int_equal(run_in(c, "getent ahostsv4 alias | awk '{print $1}' | sort -u | wc -l", &text), 0);
+    assert_string_equal(text, "2\n");
+    assert_int_equal(run_in(c, "getent hosts nobody.default.svc.cluster.local", &text), 2);
+    /* refused at once, not timed out: no endpoint, no such port, no such address */
+    assert_int_equal(run_in(c, "for to in empty:81 web:9 10.96.200.200:80; do curl -s -m 3 $to; echo $?; done", &text),
+                     0);
+    assert_string_equal(text, "7\n7\n7\n");
+    /* an endpoint goes away */
+    web.n_targets = 1;
+    runtime_services_set(world->rt, &table);
+    settle();
+    assert_int_equal(run_in(c, "for i in 1 2 3 4 5 6; do curl -s web:8080; echo; done | sort -u", &text), 0);
+    assert_string_equal(text, "a\n");
+    stop(a, 0);
+    stop(b, 0);
+    stop(c, 0);
+}
+
+static void a_stopping_pod_gets_its_hook_its_signal_and_its_time(void **state)
+{
+    const struct pod *p = start(POD(
+        "ending", "  terminationGracePeriodSeconds: 5\n"
+                  "  containers:\n"
+                  "  - name: main\n"
+                  "    image: test/sh\n"
+                  "    args: ['trap \"echo term; sleep 0.1; echo bye; cp /dev/null /d/x; exit 0\" TERM; echo up; while "
+                  ":; do sleep 0.02; done']\n"
+                  "    lifecycle: {preStop: {exec: {command: [sh, -c, 'echo hook > /proc/1/fd/1; sleep 0.1']}}}\n"));
+    until(is_ready, p);
+    uint64_t from = clock_mono(), end = from + 5 * NS_PER_S, at = 0;
+    struct buf log = {0};
+    assert_int_equal(runtime_pod_stop(world->rt, p->o.meta.uid, UINT64_MAX), 0);
+    const struct runtime_pod_status *s = NULL;
+    for (bool gone = false; !gone && clock_mono() < end;) {
+        loop_turn(world->loop, true);
+        while ((s = runtime_next(world->rt)))
+            gone |= s->gone;
+        if (status_of(p) && runtime_log_read(world->rt, p->o.meta.uid, VIEW("main"), false, &at, 4096, &log) < 0)
+            fail();
+    }
+    assert_true(clock_mono() - from < 2 * NS_PER_S);
+    assert_has(buf_cstr(&log), "up\nhook\nterm\n");
+    buf_done(&log);
+}
+
+static void a_hook_after_start_holds_the_next_container_back(void **state)
+{
+    const struct pod *p = start(POD(
+        "hold", "  containers:\n"
+                "  - name: proxy\n"
+                "    image: test/sh\n"
+                "    args: ['while :; do sleep 0.05; done']\n"
+                "    volumeMounts: [{name: d, mountPath: /d}]\n"
+                "    lifecycle: {postStart: {exec: {command: [sh, -c, 'sleep 0.2; touch /d/ready']}}}\n"
+                "  - {name: app, image: test/sh, args: ['ls /d; sleep 60'], volumeMounts: [{name: d, mountPath: /d}]}\n"
+                "  volumes: [{name: d, emptyDir: {}}]\n"));
+    until(is_ready, p);
+    loop_turn(world->loop, true);
+    uint64_t end = clock_mono() + 2 * NS_PER_S;
+    while (!*log_text(p, "app", false) && clock_mono() < end)
+        loop_turn(world->loop, true);
+    assert_string_equal(log_text(p, "app", false), "ready\n");
+    stop(p, 0);
+}
+
+static void logs_are_bounded_and_tail_by_lines(void **state)
+{
+    const struct pod *p = start(POD(
+        "loud",
+        "  restartPolicy: Never\n  containers: [{name: main, image: test/sh, args: ['seq 1 3; exec sleep 60']}]\n"));
+    until(is_ready, p);
+    uint64_t at = 0, end = clock_mono() + 2 * NS_PER_S;
+    while (strlen(log_text(p, "main", false)) < 6 && clock_mono() < end)
+        loop_turn(world->loop, true);
+    struct buf out = {0};
+    assert_int_equal(runtime_log_tail(world->rt, p->o.meta.uid, VIEW("main"), false, 2, &at), 0);
+    assert_int_equal(runtime_log_read(world->rt, p->o.meta.uid, VIEW("main"), false, &at, 100, &out), 0);
+    assert_string_equal(buf_cstr(&out), "2\n3\n");
+    assert_int_equal(runtime_log_read(world->rt, p->o.meta.uid, VIEW("nobody"), false, &at, 100, &out), -ENOENT);
+    buf_done(&out);
+    stop(p, 0);
+}
+
+/* ---- The frame */
+
+static int daemon_tests(struct isolate *iso, void *arg)
+{
+    struct world w = {.iso = iso};
+    world = &w;
+    arena_init(&w.arena, 0);
+    w.loop = loop_new(NULL);
+    task_init(&w.changed, w.loop, nothing_run, "changed");
+    task_init(&w.tick, w.loop, tick_run, "tick");
+    timer_init(&w.timer, &w.tick, 1);
+    timer_in(&w.timer, 1);
+    struct runtime_config config = {.isolate = iso,
+                                    .images_yaml = VIEW_NONE,
+                                    .images_file = VIEW("images.yaml"),
+                                    .changed = &w.changed,
+                                    .arg = &w,
+                                    .items = items,
+                                    .token = token};
+    config.images_yaml = view_of(images);
+    if (runtime_new(w.loop, &config, &w.rt) < 0)
+        return 1;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_pod_has_its_environment_files_and_log),
+        cmocka_unit_test(the_security_context_decides_user_and_rights),
+        cmocka_unit_test(init_containers_and_sidecars_come_and_go_in_order),
+        cmocka_unit_test(a_failing_container_is_restarted_with_back_off),
+        cmocka_unit_test(what_cannot_start_says_why),
+        cmocka_unit_test(a_config_map_reaches_its_files_when_it_appears_and_changes),
+        cmocka_unit_test(readiness_follows_its_probe_and_liveness_restarts),
+        cmocka_unit_test(services_are_reached_by_name_and_address),
+        cmocka_unit_test(a_stopping_pod_gets_its_hook_its_signal_and_its_time),
+        cmocka_unit_test(a_hook_after_start_holds_the_next_container_back),
+        cmocka_unit_test(logs_are_bounded_and_tail_by_lines),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    runtime_free(w.rt);
+    timer_done(&w.timer);
+    task_done(&w.tick);
+    task_done(&w.changed);
+    loop_free(w.loop);
+    arena_done(&w.arena);
+    return failed ? 1 : 0;
+}
+
+/* A sandbox with a running pod that says so on a pipe and then waits to be killed. */
+static int daemon_to_kill(struct isolate *iso, void *arg)
+{
+    struct world w = {.iso = iso};
+    int out = *(int *)arg;
+    world = &w;
+    arena_init(&w.arena, 0);
+    w.loop = loop_new(NULL);
+    task_init(&w.changed, w.loop, nothing_run, "changed");
+    task_init(&w.tick, w.loop, tick_run, "tick");
+    timer_init(&w.timer, &w.tick, 1);
+    timer_in(&w.timer, 1);
+    struct runtime_config config = {.isolate = iso,
+                                    .images_file = VIEW("images.yaml"),
+                                    .changed = &w.changed,
+                                    .arg = &w,
+                                    .items = items,
+                                    .token = token};
+    config.images_yaml = view_of(images);
+    if (runtime_new(w.loop, &config, &w.rt) < 0 || runtime_host_port_set(w.rt, 18099, 0x0af40002, 80) < 0)
+        return 1;
+    const struct pod *p = start_server("kept", "");
+    until(is_ready, p);
+    if (write(out, "x", 1) != 1)
+        return 1;
+    for (;;)
+        loop_turn(w.loop, true);
+}
+
+static char *shell(struct arena *a, const char *command)
+{
+    struct buf out = {0};
+    FILE *f = popen(command, "r");
+    size_t room, n;
+    do {
+        char *to = buf_room(&out, 4096, &room);
+        n = fread(to, 1, room, f);
+        buf_added(&out, n);
+    } while (n > 0);
+    pclose(f);
+    char *text = arena_str(a, buf_read(&out));
+    buf_done(&out);
+    return text;
+}
+
+/* What is the machine's and may not change. */
+#define MACHINE                                                                                                        \
+    "ip -o link | cut -d: -f2 | sort; nft list ruleset 2>&1; ls /run/netns 2>&1; sort /proc/mounts; ls /run/weft "     \
+    "2>&1; "                                                                                                           \
+    "ss -ltnH sport = :18099; iptables-save 2>&1 | grep -v '^#'; sysctl -n net.ipv4.ip_forward"
+
+/* Processes below a supervisor, and the namespaces that they have and we do not: `pid ns ns …` a line. */
+#define TREE                                                                                                           \
+    "tree() { for p in $(pgrep -P $1); do echo $p $(for t in net mnt pid uts ipc; do readlink /proc/$p/ns/$t | grep "  \
+    "-v "                                                                                                              \
+    "\"$(readlink /proc/self/ns/$t)\"; done); tree $p; done; }; tree %d"
+
+/* Of those lines: what is still there. */
+#define REST                                                                                                           \
+    "printf '%%s' '%s' | tr ' ' '\\n' | while read -r w; do case $w in '') ;; "                                        \
+    "*:*) ls -l /proc/[0-9]*/ns 2>/dev/null | grep -oF \"$w\" | head -1;; *) test -e /proc/$w && echo process $w;; "   \
+    "esac; done"
+
+static void kill_leaves_nothing(void **state)
+{
+    struct arena a;
+    int ready[2];
+    char byte;
+    arena_init(&a, 0);
+    for (int whom = 0; whom < 2; whom++) { /* the supervisor, then the daemon */
+        char *before = shell(&a, MACHINE);
+        assert_int_equal(pipe(ready), 0);
+        pid_t supervisor = fork();
+        if (supervisor == 0) {
+            close(ready[0]);
+            struct isolate_config c = {.main = daemon_to_kill, .arg = &ready[1], .name = "to-kill"};
+            _exit(isolate_run(&c) == 137 ? 0 : 1);
+        }
+        close(ready[1]);
+        assert_int_equal(read(ready[0], &byte, 1), 1);
+        char *tree = shell(&a, arena_str(&a, arena_printf(&a, TREE, (int)supervisor)));
+        assert_has(tree, "net:[");
+        assert_has(tree, "mnt:[");
+        assert_has(tree, "pid:[");
+        char *rest = arena_str(&a, arena_printf(&a, REST, tree));
+        char *now = shell(&a, rest); /* the comparison can fail */
+        assert_has(now, "process");
+        assert_has(now, "net:[");
+        assert_has(shell(&a, "ss -ltnH sport = :18099"), "127.0.0.1:18099");
+        pid_t victim = whom ? (pid_t)atoi(tree) : supervisor;
+        assert_true(victim > 1);
+        assert_int_equal(kill(victim, SIGKILL), 0);
+        int code;
+        assert_int_equal(waitpid(supervisor, &code, 0), supervisor);
+        close(ready[0]);
+        char *left = NULL;
+        for (int i = 0; i < 100 && (!left || *left); i++) { /* the kernel takes its time */
+            usleep(20 * 1000);
+            left = shell(&a, rest);
+        }
+        assert_string_equal(left, "");
+        assert_string_equal(shell(&a, MACHINE), before);
+    }
+    arena_done(&a);
+}
+
+int main(void)
+{
+    if (geteuid() != 0) {
+        printf("skipped: the pod runtime needs root\n");
+        return 77;
+    }
+    struct isolate_config c = {.main = daemon_tests, .name = "test"};
+    int code = isolate_run(&c);
+    if (code < 0) {
+        printf("skipped: no namespaces here (%s)\n", strerror(-code));
+        return 77;
+    }
+    const struct CMUnitTest tests[] = {cmocka_unit_test(kill_leaves_nothing)};
+    return cmocka_run_group_tests(tests, NULL, NULL) || code;
+}
