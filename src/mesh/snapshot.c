@@ -82,10 +82,12 @@ struct mesh_snapshot *snapshot_new(struct arena *a, struct diags *d, struct obje
     map_init(&s->hosts, a);
     map_init(&s->pods_by_ns, a);
     map_init(&s->slices, a);
-    for (uint32_t i = 0; i < n; i++) {
-        struct object *o = objects[i];
+    for (uint32_t i = 0; i < n; i++)
+        map_put(&s->by_key, object_key_text(a, objects[i]->kind, objects[i]->meta.ns, objects[i]->meta.name),
+                objects[i]);
+    MAP_EACH (&s->by_key, it) {
+        struct object *o = it->value;
         *ARENA_PUSH(a, s->by_kind[o->kind].list, s->by_kind[o->kind].n) = o;
-        map_put(&s->by_key, object_key_text(a, o->kind, o->meta.ns, o->meta.name), o);
     }
     for (int k = 0; k < MESH_KINDS; k++)
         if (s->by_kind[k].n)

@@ -47,7 +47,7 @@ struct mesh_snapshot {
     struct map slices;     /* "ns/service" → struct object_list of EndpointSlices */
 };
 
-/* Never fails: a MeshConfig that is rejected leaves the defaults, and diags says so. */
+/* Of two objects with one kind, namespace and name the later one counts, as with `apply`. Never fails: a MeshConfig that is rejected leaves the defaults, and diags says so. */
 struct mesh_snapshot *snapshot_new(struct arena *a, struct diags *d, struct object *const *objects, uint32_t n);
 
 struct object *snapshot_get(const struct mesh_snapshot *s, enum mesh_kind kind, struct view ns, struct view name);
