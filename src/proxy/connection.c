@@ -37,6 +37,8 @@ CONNECTION_STEPS(STEP_DECLARE)
 static const struct step connection_steps[] = {CONNECTION_STEPS(STEP_ROW)};
 enum { CONNECTION_STEPS(STEP_INDEX) };
 
+#define FIRST_BYTES (60 * NS_PER_S) /* how long a client that has to speak first may be silent */
+
 static void connection_run(struct task *t, uint32_t events);
 
 void connection_new(struct worker *w, const struct listener *accepted, struct conn *conn)
@@ -137,32 +139,9 @@ static enum step_result connection_begin(void *self)
 
 /* ---- inspect ---- */
 
-static enum step_result connection_inspect(void *self)
+static struct connection_facts facts_of(const struct connection *c)
 {
-    struct connection *c = self;
-    if (!c->inspectors)
-        return STEP_NEXT;
-    if (steps_late(&c->steps)) {
-        if (!c->listener->continue_on_timeout)
-            return connection_end(c, END_DOWNSTREAM_LOCAL_CLOSE);
-        c->spoken = SPOKEN_SILENT;
-        return STEP_NEXT;
-    }
-    int r = inspect(c);
-    if (r == -EAGAIN) {
-        if (c->steps.deadline == TIMER_NEVER && c->listener->inspect_timeout)
-            steps_extend(&c->steps, c->listener->inspect_timeout);
-        return STEP_WAIT;
-    }
-    return r < 0 ? connection_end(c, END_DOWNSTREAM_CLOSED) : STEP_NEXT;
-}
-
-/* ---- choose ---- */
-
-static enum step_result connection_choose(void *self)
-{
-    struct connection *c = self;
-    struct connection_facts facts = {
+    return (struct connection_facts){
         .destination = plan_addr_from(&c->destination),
         .source = plan_addr_from(&c->remote),
         .tls = c->spoken == SPOKEN_TLS,
@@ -170,6 +149,46 @@ static enum step_result connection_choose(void *self)
         .alpn = c->alpn,
         .n_alpn = c->n_alpn,
     };
+}
+
+/* Silence. Where the server may speak first the connection goes on; a client that has to speak first gets a while. */
+static enum step_result inspect_late(struct connection *c)
+{
+    struct connection_facts facts = facts_of(c);
+    if (c->listener->continue_on_timeout && listener_serves_silence(c->listener, &facts)) {
+        c->spoken = SPOKEN_SILENT;
+        return STEP_NEXT;
+    }
+    if (!c->listener->continue_on_timeout || c->waited)
+        return connection_end(c, END_DOWNSTREAM_LOCAL_CLOSE);
+    c->waited = true;
+    steps_extend(&c->steps, FIRST_BYTES);
+    return STEP_WAIT;
+}
+
+static enum step_result connection_inspect(void *self)
+{
+    struct connection *c = self;
+    if (!c->inspectors)
+        return STEP_NEXT;
+    int r = inspect(c);
+    if (r == 0)
+        return STEP_NEXT;
+    if (r != -EAGAIN)
+        return connection_end(c, END_DOWNSTREAM_CLOSED);
+    if (steps_late(&c->steps))
+        return inspect_late(c);
+    if (c->steps.deadline == TIMER_NEVER && c->listener->inspect_timeout)
+        steps_extend(&c->steps, c->listener->inspect_timeout);
+    return STEP_WAIT;
+}
+
+/* ---- choose ---- */
+
+static enum step_result connection_choose(void *self)
+{
+    struct connection *c = self;
+    struct connection_facts facts = facts_of(c);
     c->chain = listener_find_chain(c->listener, &facts);
     if (!c->chain) {
         c->worker->counters.no_chain++;

@@ -73,7 +73,7 @@ struct connection {
     struct access_logger *loggers[CONNECTION_LOGS];
     uint32_t n_loggers;
     bool redirected; /* destination came from the kernel's NAT */
-    bool draining, tls;
+    bool draining, tls, waited;
     uint32_t filters;    /* 1 << enum http_filter_kind: what the chain's HTTP manager has */
     uint32_t inspectors; /* that still have to run */
     uint64_t opened;

@@ -536,7 +536,7 @@ static void get_discovery(struct xds_codec *d, const Cluster__Cluster *m, struct
         s->res.kind = RESOURCE_ENDPOINTS;
         s->res.name = m->load_assignment->cluster_name[0] ? pb_text(d, m->load_assignment->cluster_name) : c->res.name;
         XDS_IN(d, "load_assignment") xds_get_endpoints(d, m->load_assignment, s);
-    } else if (c->type == CLUSTER_STATIC || dns) {
+    } else if (dns) { /* a STATIC cluster may be empty: BlackHoleCluster */
         pb_refuse(d, "load_assignment is missing");
     }
     if (m->dns_lookup_family == CLUSTER__CLUSTER__DNS_LOOKUP_FAMILY__V6_ONLY)
