@@ -8,7 +8,9 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -18,6 +20,7 @@
 #include "net/fd_pass.h"
 #include "net/loop.h"
 #include "net/mailbox.h"
+#include "net/signals.h"
 #include "net/sim.h"
 #include "net/timer.h"
 
@@ -457,6 +460,68 @@ static void a_round_trip_costs_no_needless_system_call(void **state)
     conn_close(b);
 }
 
+/* No edge comes for connections that were waiting when descriptors ran out: the acceptor must try again by itself. */
+static void accepting_goes_on_after_descriptors_ran_out(void **state)
+{
+    struct world *w = *state;
+    struct echo e;
+    struct watcher c = {0};
+    struct rlimit was, none;
+    echo_open(w, &e);
+    task_init(&c.task, w->client, watcher_run, "watcher");
+    assert_int_equal(conn_connect(w->client, &w->server_addr, NULL, &c.conn), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+    none = was;
+    none.rlim_cur = 3;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    for (int i = 0; i < 10; i++)
+        loop_turn(w->client, false);
+    assert_null(e.conn);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+    for (int i = 0; i < 100 && !e.conn; i++)
+        loop_turn(w->client, true);
+    assert_non_null(e.conn);
+    conn_close(c.conn);
+    echo_close(&e);
+}
+
+static void a_signal_sets_bits_and_kills_nobody(void **state)
+{
+    struct world *w = *state;
+    struct watcher c = {0};
+    struct signals s;
+    struct conn *other;
+    assert_int_equal(conn_pair(w->client, &c.conn, &other), 0); /* for the watcher to look at */
+    task_init(&c.task, w->client, watcher_run, "watcher");
+    assert_int_equal(signals_open(&s, w->client, (int[]){SIGUSR1, SIGTERM, 0}, &c.task, 1), 0);
+    assert_int_equal(signals_take(&s), 0);
+    kill(getpid(), SIGTERM);
+    until(w, &c.done);
+    assert_int_equal(signals_take(&s), SIGTERM);
+    assert_int_equal(signals_take(&s), 0);
+    signals_done(&s);
+    task_done(&c.task);
+    conn_close(c.conn);
+    conn_close(other);
+}
+
+static void workers_share_a_port(void **state)
+{
+    struct world *w = *state;
+    struct acceptor *a, *b;
+    struct acceptor_options shared = {.reuse_port = true};
+    struct watcher o = {0};
+    task_init(&o.task, w->server, watcher_run, "watcher");
+    assert_int_equal(acceptor_open(w->server, &w->server_addr, &shared, &o.task, 1, &a), 0);
+    struct addr at = *acceptor_addr(a);
+    assert_int_equal(acceptor_open(w->server, &at, &shared, &o.task, 1, &b), 0);
+    struct acceptor *c;
+    assert_int_equal(acceptor_open(w->server, &at, NULL, &o.task, 1, &c), -EADDRINUSE);
+    acceptor_close(a);
+    acceptor_close(b);
+    task_done(&o.task);
+}
+
 #define ON(setup, test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 #define BOTH(test) ON(kernel_setup, test), ON(sim_setup, test)
 
@@ -471,6 +536,9 @@ int main(void)
         BOTH(bytes_pushed_back_are_read_first_and_wake_the_owner),
         BOTH(letters_of_two_threads_arrive_each_in_order),
         ON(kernel_setup, a_passed_descriptor_becomes_a_connection),
+        ON(kernel_setup, accepting_goes_on_after_descriptors_ran_out),
+        ON(kernel_setup, a_signal_sets_bits_and_kills_nobody),
+        BOTH(workers_share_a_port),
         ON(kernel_setup, a_round_trip_costs_no_needless_system_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
