@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* PeerAuthentication (peer_authentication.h). */
+/* PeerAuthentication (peer_authentication.h): the table, and ports whose keys are numbers. */
 #include "mesh/peer_authentication.h"
 
 #include "mesh/messages.h"

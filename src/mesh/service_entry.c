@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* ServiceEntry (service_entry.h). */
+/* ServiceEntry (service_entry.h): the table, and which resolution goes with which endpoints and addresses. */
 #include "mesh/service_entry.h"
 
 #include "mesh/messages.h"

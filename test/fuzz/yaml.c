@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct pull *in = yaml_pull(&a, view_make(data, size), 1);
     while (node_read(&a, in, &n) == 0 && n) {
         struct buf json = {0}, yaml = {0}; /* trees of JSON borrow from their text */
-        if (n->weight > 10000) /* aliases: printing would be long, not wrong */
+        if (n->weight > 10000)             /* aliases: printing would be long, not wrong */
             continue;
         node_print_json(n, &json);
         if (n->type == NODE_MAP || n->type == NODE_SEQ) {
