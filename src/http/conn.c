@@ -328,6 +328,7 @@ struct http_conn *http_conn_new(struct http_shared *shared, struct conn *conn, c
     flush_init(&c->flush, flush_run);
     timer_init(&c->timer, &c->task, CONN_TIMER);
     list_init(&c->streams);
+    list_init(&c->incomplete);
     list_init(&c->unaccepted);
     c->shared = shared;
     c->conn = conn;

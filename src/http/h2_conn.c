@@ -73,21 +73,11 @@ static void forget_stream(struct http_conn *c, struct http_stream *s)
     c->n_streams--;
 }
 
-static struct http_stream *first_unaccepted(const struct http_conn *c)
-{
-    if (list_empty(&c->unaccepted))
-        return NULL;
-    struct http_stream *s = LIST_ITEM(c->unaccepted.next, struct http_stream, link);
-    return s->ready & HTTP_HEADERS ? s : NULL;
-}
-
 struct http_stream *http2_conn_accept(struct http_conn *c)
 {
-    struct http_stream *s = first_unaccepted(c);
-    must(s != NULL);
-    list_del(&s->link);
+    struct http_stream *s = LIST_ITEM(list_pop(&c->unaccepted), struct http_stream, link);
     list_push(&c->streams, &s->link);
-    c->accept = first_unaccepted(c) != NULL;
+    c->accept = !list_empty(&c->unaccepted);
     return s;
 }
 
@@ -102,7 +92,7 @@ static void *stream_new(void *arg, int32_t id)
     s->id = (uint32_t)id;
     s->version = 20;
     s->flags = STREAM_H2_OPEN;
-    list_push(&c->unaccepted, &s->link); /* offered once its head is complete */
+    list_push(&c->incomplete, &s->link);
     timer_rest(&c->timer);
     c->requests++;
     return s;
@@ -140,6 +130,8 @@ static void request_ready(struct http_conn *c, struct http_stream *s)
         return;
     s->expect_continue = view_ieq(headers_value(&s->in, HEADER_EXPECT), VIEW("100-continue"));
     s->ready |= HTTP_HEADERS | HTTP_WRITABLE;
+    list_del(&s->link);
+    list_push(&c->unaccepted, &s->link);
     c->accept = true;
     http_conn_wake(c);
     if (c->config.max_requests && c->requests >= c->config.max_requests)
@@ -258,7 +250,7 @@ static void closed(void *arg, void *stream, uint32_t code, bool by_peer, const c
         forget_stream(c, s);
         drop_blocks(c, s);
         http_stream_give(c->shared, s);
-        c->accept = first_unaccepted(c) != NULL;
+        c->accept = !list_empty(&c->unaccepted);
         maybe_close(c);
         return;
     }
@@ -357,15 +349,21 @@ void http2_drain_timeout(struct http_conn *c)
     last_goaway(c);
 }
 
-/* The connection takes no part in HTTP any more: whoever still has a stream learns why. */
-static void reset_streams(struct http_conn *c)
+static void discard(struct http_conn *c, struct list *all)
 {
-    enum http_fin fin = c->fin ? (enum http_fin)c->fin : HTTP_FIN_PEER_CLOSED;
-    LIST_EACH (&c->unaccepted, struct http_stream, link, s) {
+    LIST_EACH (all, struct http_stream, link, s) {
         forget_stream(c, s);
         drop_blocks(NULL, s);
         http_stream_give(c->shared, s);
     }
+}
+
+/* The connection takes no part in HTTP any more: whoever still has a stream learns why. */
+static void reset_streams(struct http_conn *c)
+{
+    enum http_fin fin = c->fin ? (enum http_fin)c->fin : HTTP_FIN_PEER_CLOSED;
+    discard(c, &c->incomplete);
+    discard(c, &c->unaccepted);
     LIST_EACH (&c->streams, struct http_stream, link, s) {
         bool complete = (s->flags & STREAM_IN_DONE) && (s->flags & STREAM_OUT_DONE);
         forget_stream(c, s);
@@ -384,10 +382,10 @@ static void broken(struct http_conn *c)
     c->refused = true;
     c->fin = h2_flood(c->h2) ? HTTP_FIN_FLOOD : HTTP_FIN_PROTOCOL;
     c->detail = h2_detail(c->h2);
-    LIST_EACH (&c->streams, struct http_stream, link, s)
-        h2_forget(c->h2, (int32_t)s->id);
-    LIST_EACH (&c->unaccepted, struct http_stream, link, s)
-        h2_forget(c->h2, (int32_t)s->id);
+    struct list *const all[] = {&c->streams, &c->unaccepted, &c->incomplete};
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        LIST_EACH (all[i], struct http_stream, link, s)
+            h2_forget(c->h2, (int32_t)s->id);
     reset_streams(c);
     http_conn_wake(c);
     http_conn_finish(c);

@@ -101,7 +101,8 @@ struct http_conn {
     bool keep_alive, had_bytes;
     /* HTTP/2 */
     struct h2 *h2;
-    struct list unaccepted; /* in order; the last one's head may be incomplete */
+    struct list incomplete; /* server: streams whose head is not complete, or was refused */
+    struct list unaccepted; /* server: for http_conn_accept(), in order */
     uint32_t n_blocked;     /* streams that want to write */
     bool last_goaway;
 };
