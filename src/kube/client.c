@@ -50,7 +50,8 @@ struct kube_client *kube_client_free(struct kube_client *c)
     if (!c)
         return NULL;
     http_shared_free(c->http);
-    explicit_bzero((char *)(uintptr_t)c->token.p, c->token.n);
+    if (c->token.n)
+        explicit_bzero((char *)(uintptr_t)c->token.p, c->token.n);
     mem_free(c->texts);
     mem_free(c->path);
     mem_free(c);
