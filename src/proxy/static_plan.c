@@ -48,7 +48,7 @@ static struct http_manager *manager(struct arena *a, struct view cluster)
     struct http_manager *m = ARENA_NEW(a, struct http_manager);
     m->codec = CODEC_AUTO;
     m->server_header = SERVER_PASS_THROUGH;
-    m->websocket = true;
+    m->websocket = m->accept_http10 = m->proxy_100_continue = true;
     struct route_table *t = m->routes = ARENA_NEW(a, struct route_table);
     t->res.name = VIEW("static");
     t->hosts = ARENA_NEW(a, struct virtual_host);
