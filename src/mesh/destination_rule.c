@@ -120,7 +120,7 @@ static const struct field tcp_fields[] = {
     {"connectTimeout", FIELD_DURATION, AT(struct tcp_pool, connect_timeout), .lo = NS_PER_MS},
     {"tcpKeepalive", FIELD_MSG, AT(struct tcp_pool, keepalive), .msg = &tcp_keepalive_message},
     {"maxConnectionDuration", FIELD_DURATION, AT(struct tcp_pool, max_connection_duration), .lo = NS_PER_MS},
-    {"idleTimeout", FIELD_DURATION, AT(struct tcp_pool, idle_timeout)},
+    {"idleTimeout", FIELD_REFUSED, .why = "idle TCP connections are closed after one hour"},
 };
 static const struct message tcp_message = PART("TCPSettings", struct tcp_pool, tcp_fields);
 

@@ -47,7 +47,7 @@ struct tcp_keepalive {
 struct tcp_pool {
     struct part part;
     int32_t max_connections; /* 0: not set */
-    struct opt_duration connect_timeout, max_connection_duration, idle_timeout;
+    struct opt_duration connect_timeout, max_connection_duration;
     struct tcp_keepalive *keepalive;
 };
 

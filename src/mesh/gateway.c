@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Gateway (gateway.h): servers of HTTP and of HTTPS that ends here (tls mode SIMPLE); others are refused by name. */
+/* Gateway (gateway.h): servers of HTTP, of TLS that ends here or passes through, and of TCP; modes of meshes over several
+ * networks are refused by name.
+ */
 #include "mesh/gateway.h"
 
 #include "mesh/messages.h"
 #include "mesh/snapshot.h"
 
-#define ONLY_SIMPLE "tls modes other than SIMPLE are not available at gateways yet"
-
 static const struct enum_word mode_words[] = {
-    {"PASSTHROUGH", SERVER_TLS_PASSTHROUGH, ONLY_SIMPLE},
+    {"PASSTHROUGH", SERVER_TLS_PASSTHROUGH},
     {"SIMPLE", SERVER_TLS_SIMPLE},
-    {"MUTUAL", SERVER_TLS_MUTUAL, ONLY_SIMPLE},
-    {"AUTO_PASSTHROUGH", SERVER_TLS_AUTO_PASSTHROUGH, ONLY_SIMPLE},
-    {"ISTIO_MUTUAL", SERVER_TLS_ISTIO_MUTUAL, ONLY_SIMPLE},
-    {"OPTIONAL_MUTUAL", SERVER_TLS_OPTIONAL_MUTUAL, ONLY_SIMPLE},
+    {"MUTUAL", SERVER_TLS_MUTUAL},
+    {"ISTIO_MUTUAL", SERVER_TLS_ISTIO_MUTUAL},
+    {"AUTO_PASSTHROUGH", SERVER_TLS_AUTO_PASSTHROUGH, "meshes over several networks are not available yet"},
+    {"OPTIONAL_MUTUAL", SERVER_TLS_OPTIONAL_MUTUAL, "use SIMPLE or MUTUAL"},
     {NULL},
 };
 static const struct enum_word version_words[] = {
@@ -25,11 +25,17 @@ static void check_tls(struct decoder *d, void *msg, const struct node *n, const 
 {
     struct server_tls *t = msg;
     t->has_mode = node_get(n, VIEW("mode")) != NULL;
-    bool files = t->server_certificate.n || t->private_key.n;
-    if (t->has_mode && t->mode == SERVER_TLS_SIMPLE && !t->credential_name.n &&
-        !(t->server_certificate.n && t->private_key.n))
-        decode_bad(d, n, at, "tls mode SIMPLE needs `credentialName`, or `serverCertificate` and `privateKey`");
-    if (t->credential_name.n && files)
+    bool files = t->server_certificate.n && t->private_key.n, any_file = t->server_certificate.n || t->private_key.n;
+    bool own = t->mode == SERVER_TLS_SIMPLE || t->mode == SERVER_TLS_MUTUAL;
+    if (t->has_mode && own && !t->credential_name.n && !files)
+        decode_bad(d, n, at, "tls mode %s needs `credentialName`, or `serverCertificate` and `privateKey`",
+                   t->mode == SERVER_TLS_SIMPLE ? "SIMPLE" : "MUTUAL");
+    else if (t->mode == SERVER_TLS_MUTUAL && !t->credential_name.n && !t->ca_certificates.n)
+        decode_bad(d, n, at, "tls mode MUTUAL with files needs `caCertificates` too");
+    if (t->has_mode && !own && (t->credential_name.n || any_file || t->ca_certificates.n))
+        decode_bad(d, n, at, "tls mode %s uses no certificates of its own",
+                   t->mode == SERVER_TLS_ISTIO_MUTUAL ? "ISTIO_MUTUAL" : "PASSTHROUGH");
+    if (t->credential_name.n && any_file)
         decode_bad_field(d, n, at, "credentialName", "`credentialName` and certificate files exclude each other");
     if (t->min_version && t->max_version && t->min_version > t->max_version)
         decode_bad_field(d, n, at, "minProtocolVersion", "`minProtocolVersion` is above `maxProtocolVersion`");
@@ -44,30 +50,24 @@ static const struct field tls_fields[] = {
     {"minProtocolVersion", FIELD_ENUM, AT(struct server_tls, min_version), .words = version_words},
     {"maxProtocolVersion", FIELD_ENUM, AT(struct server_tls, max_version), .words = version_words},
     {"cipherSuites", FIELD_STRS, AT(struct server_tls, cipher_suites)},
-    {"caCertificates", FIELD_REFUSED, .why = ONLY_SIMPLE},
-    {"caCrl", FIELD_REFUSED, .why = ONLY_SIMPLE},
+    {"caCertificates", FIELD_STR, AT(struct server_tls, ca_certificates)},
+    {"caCrl", FIELD_REFUSED},
     {"credentialNames", FIELD_REFUSED, .why = "name one credential in `credentialName`"},
-    {"caCertCredentialName", FIELD_REFUSED, .why = ONLY_SIMPLE},
+    {"caCertCredentialName", FIELD_REFUSED,
+     .why = "put the CA into the Secret of `credentialName` (ca.crt), or into `<name>-cacert`"},
     {"tlsCertificates", FIELD_REFUSED, .why = "use serverCertificate and privateKey"},
-    {"subjectAltNames", FIELD_REFUSED, .why = ONLY_SIMPLE},
-    {"verifyCertificateSpki", FIELD_REFUSED, .why = ONLY_SIMPLE},
-    {"verifyCertificateHash", FIELD_REFUSED, .why = ONLY_SIMPLE},
-    {"insecureSkipVerify", FIELD_REFUSED, .why = ONLY_SIMPLE},
+    {"subjectAltNames", FIELD_STRS, AT(struct server_tls, subject_alt_names)},
+    {"verifyCertificateSpki", FIELD_REFUSED, .why = "use subjectAltNames"},
+    {"verifyCertificateHash", FIELD_REFUSED, .why = "use subjectAltNames"},
+    {"insecureSkipVerify", FIELD_REFUSED},
 };
 static const struct message tls_message = {MESSAGE_FIELDS("ServerTLSSettings", struct server_tls, tls_fields),
                                            .part = true, .check = check_tls};
 
-#define ONLY_HTTP "gateways serve HTTP, HTTP2, GRPC, GRPC-WEB and HTTPS"
 static const struct enum_word protocol_words[] = {
-    {"HTTP", PORT_HTTP},
-    {"HTTPS", PORT_HTTPS},
-    {"HTTP2", PORT_HTTP2},
-    {"GRPC", PORT_GRPC},
-    {"GRPC-WEB", PORT_GRPC_WEB},
-    {"TCP", PORT_TCP, ONLY_HTTP},
-    {"TLS", PORT_TLS, ONLY_HTTP},
-    {"MONGO", PORT_MONGO, ONLY_HTTP},
-    {NULL},
+    {"HTTP", PORT_HTTP}, {"HTTPS", PORT_HTTPS},       {"HTTP2", PORT_HTTP2},
+    {"GRPC", PORT_GRPC}, {"GRPC-WEB", PORT_GRPC_WEB}, {"TCP", PORT_TCP},
+    {"TLS", PORT_TLS},   {"MONGO", PORT_MONGO},       {NULL},
 };
 static const struct field port_fields[] = {
     {"number", FIELD_PORT, AT(struct gateway_server, port), .required = true},
@@ -100,12 +100,14 @@ static void check_server(struct decoder *d, void *msg, const struct node *n, con
 {
     const struct gateway_server *s = msg;
     check_hosts(d, s, n, at);
-    if (s->protocol == PORT_HTTPS && (!s->tls || !s->tls->has_mode))
-        decode_bad_field(d, n, at, s->tls ? "tls" : "port", "a server of HTTPS needs `tls` with a `mode`");
-    if (s->protocol != PORT_HTTPS && s->tls && s->tls->has_mode)
+    bool tls = s->protocol == PORT_HTTPS || s->protocol == PORT_TLS;
+    if (tls && (!s->tls || !s->tls->has_mode))
+        decode_bad_field(d, n, at, s->tls ? "tls" : "port", "a server of %s needs `tls` with a `mode`",
+                         s->protocol == PORT_TLS ? "TLS" : "HTTPS");
+    if (!tls && s->tls && s->tls->has_mode)
         decode_bad_field(d, n, at, "tls", "a server without TLS has a tls mode")->hint =
-            VIEW("set `port.protocol: HTTPS`; plain servers may only use tls.httpsRedirect");
-    if (s->protocol == PORT_HTTPS && s->tls && s->tls->https_redirect)
+            VIEW("set `port.protocol: HTTPS` or `TLS`; plain servers may only use tls.httpsRedirect");
+    if (s->tls && s->tls->https_redirect && !port_protocol_is_http(s->protocol))
         decode_bad_field(d, n, at, "tls", "`httpsRedirect` belongs to a plain HTTP server");
 }
 
