@@ -107,8 +107,8 @@ static void apply_balancer(struct cluster *cl, const struct load_balancer *lb)
     cl->lb.policy = simple_policy(lb->simple);
     if (lb->warmup.set && !lb->consistent_hash) {
         cl->lb.warmup = lb->warmup.ns;
-        cl->lb.warmup_min_percent = (uint32_t)DEFAULT_WARMUP_MIN_PERCENT;
-        cl->lb.warmup_aggression = 1.0;
+        cl->lb.warmup_min_percent = (uint32_t)lb->warmup_min_percent;
+        cl->lb.warmup_aggression = lb->warmup_aggression;
     }
     const struct consistent_hash *h = lb->consistent_hash;
     if (!h)
