@@ -14,7 +14,7 @@ enum server_tls_mode {
     SERVER_TLS_OPTIONAL_MUTUAL,
 };
 
-enum tls_version { TLS_VERSION_AUTO, TLS_VERSION_1_0, TLS_VERSION_1_1, TLS_VERSION_1_2, TLS_VERSION_1_3 };
+enum gateway_tls_version { TLS_VERSION_AUTO, TLS_VERSION_1_0, TLS_VERSION_1_1, TLS_VERSION_1_2, TLS_VERSION_1_3 };
 
 struct server_tls {
     struct part part;
@@ -23,7 +23,7 @@ struct server_tls {
     enum server_tls_mode mode;
     struct view server_certificate, private_key, ca_certificates, credential_name;
     struct strings subject_alt_names, cipher_suites;
-    enum tls_version min_version, max_version;
+    enum gateway_tls_version min_version, max_version;
 };
 
 struct gateway_server {

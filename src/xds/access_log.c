@@ -8,7 +8,8 @@ Accesslog__AccessLog *xds_access_log(struct arena *a, const struct access_log *l
 {
     Accesslog__AccessLog *m = PB_NEW(a, Accesslog__AccessLog, accesslog__access_log__init);
     Filelog__FileAccessLog *file = PB_NEW(a, Filelog__FileAccessLog, filelog__file_access_log__init);
-    Core__SubstitutionFormatString *f = PB_NEW(a, Core__SubstitutionFormatString, core__substitution_format_string__init);
+    Core__SubstitutionFormatString *f =
+        PB_NEW(a, Core__SubstitutionFormatString, core__substitution_format_string__init);
 
     file->path = pb_str(a, l->path);
     file->access_log_format_case = FILELOG__FILE_ACCESS_LOG__ACCESS_LOG_FORMAT_LOG_FORMAT;
@@ -28,7 +29,8 @@ Accesslog__AccessLog *xds_access_log(struct arena *a, const struct access_log *l
     if (l->only_no_route) {
         m->filter = PB_NEW(a, Accesslog__AccessLogFilter, accesslog__access_log_filter__init);
         m->filter->filter_specifier_case = ACCESSLOG__ACCESS_LOG_FILTER__FILTER_SPECIFIER_RESPONSE_FLAG_FILTER;
-        m->filter->response_flag_filter = PB_NEW(a, Accesslog__ResponseFlagFilter, accesslog__response_flag_filter__init);
+        m->filter->response_flag_filter =
+            PB_NEW(a, Accesslog__ResponseFlagFilter, accesslog__response_flag_filter__init);
         PB_PUSH(a, m->filter->response_flag_filter, flags, (char *)(uintptr_t) "NR");
     }
     m->config_type_case = ACCESSLOG__ACCESS_LOG__CONFIG_TYPE_TYPED_CONFIG;
@@ -68,7 +70,8 @@ static void get_access_log(struct xds_codec *d, const Accesslog__AccessLog *m, s
         l->only_no_route = true;
     }
     l->path = pb_text(d, file->path);
-    f = file->access_log_format_case == FILELOG__FILE_ACCESS_LOG__ACCESS_LOG_FORMAT_LOG_FORMAT ? file->log_format : NULL;
+    f = file->access_log_format_case == FILELOG__FILE_ACCESS_LOG__ACCESS_LOG_FORMAT_LOG_FORMAT ? file->log_format
+                                                                                               : NULL;
     switch (f ? f->format_case : CORE__SUBSTITUTION_FORMAT_STRING__FORMAT__NOT_SET) {
     case CORE__SUBSTITUTION_FORMAT_STRING__FORMAT_TEXT_FORMAT:
         l->text = pb_text(d, f->text_format);
@@ -86,7 +89,8 @@ static void get_access_log(struct xds_codec *d, const Accesslog__AccessLog *m, s
         pb_refuse(d, "log_format is missing");
 }
 
-void xds_get_access_logs(struct xds_codec *d, Accesslog__AccessLog **m, size_t n, struct access_log **ret, uint32_t *ret_n)
+void xds_get_access_logs(struct xds_codec *d, Accesslog__AccessLog **m, size_t n, struct access_log **ret,
+                         uint32_t *ret_n)
 {
     *ret = n ? ARENA_ARRAY(d->out, struct access_log, n) : NULL;
     *ret_n = (uint32_t)n;

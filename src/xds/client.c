@@ -146,8 +146,13 @@ static enum step_result client_resolve(void *self)
 static int dial(struct xds_client *x)
 {
     static const struct view h2[] = {{"h2", 2}};
-    const struct conn_options options = {.timeout = 5 * NS_PER_S, .keepalive = true, .keepalive_idle = 20, .keepalive_interval = 5, .keepalive_probes = 3};
-    const struct http_conn_config http = {.role = HTTP_CLIENT, .version = HTTP_2, .scheme = x->config.tls ? VIEW("https") : VIEW("http")};
+    const struct conn_options options = {.timeout = 5 * NS_PER_S,
+                                         .keepalive = true,
+                                         .keepalive_idle = 20,
+                                         .keepalive_interval = 5,
+                                         .keepalive_probes = 3};
+    const struct http_conn_config http = {
+        .role = HTTP_CLIENT, .version = HTTP_2, .scheme = x->config.tls ? VIEW("https") : VIEW("http")};
     struct tls_san san = {TLS_SAN_DNS, x->config.server_name};
     struct tls_options tls = {.sni = x->config.server_name, .alpn = h2, .n_alpn = 1, .sans = &san, .n_sans = 1};
     struct conn *c, *secure;
@@ -170,7 +175,8 @@ static int dial(struct xds_client *x)
 static int start_call(struct xds_client *x)
 {
     struct buf authority = {0}, authorization = {0};
-    struct grpc_call_config config = {.path = VIEW(XDS_DELTA_PATH), .scheme = x->config.tls ? VIEW("https") : VIEW("http")};
+    struct grpc_call_config config = {.path = VIEW(XDS_DELTA_PATH),
+                                      .scheme = x->config.tls ? VIEW("https") : VIEW("http")};
     int r;
 
     buf_printf(&authority, "%.*s:%u", VIEW_ARGS(x->config.server_name), x->config.port);
@@ -200,7 +206,8 @@ static enum step_result client_connect(void *self)
     if (r < 0) {
         struct conn *below = x->http ? http_conn_below(x->http) : NULL;
         struct view why = below ? conn_error_text(below) : VIEW_NONE;
-        set_error(x, "cannot connect to the control plane", why.n ? why : view_of(steps_late(&x->steps) ? "timeout" : strerror(-r)));
+        set_error(x, "cannot connect to the control plane",
+                  why.n ? why : view_of(steps_late(&x->steps) ? "timeout" : strerror(-r)));
         return fail(x);
     }
     x->connects++;

@@ -50,12 +50,12 @@ void xds_client_set_token(struct xds_client *x, struct view jwt);
 const struct plan *xds_client_plan(const struct xds_client *x);
 
 struct xds_client_status {
-    bool connected;          /* the stream is up and something came over it */
-    bool ready;              /* a first plan with clusters and listeners was published */
-    uint64_t connected_since; /* loop time */
+    bool connected;                              /* the stream is up and something came over it */
+    bool ready;                                  /* a first plan with clusters and listeners was published */
+    uint64_t connected_since;                    /* loop time */
     uint64_t updates, nacks, connects, failures; /* since start */
-    uint64_t resources_received; /* decoded, whether used or not */
-    struct view error;       /* why not connected, or the last NACK; empty: none. Valid until the next turn */
+    uint64_t resources_received;                 /* decoded, whether used or not */
+    struct view error; /* why not connected, or the last NACK; empty: none. Valid until the next turn */
     struct view version[RESOURCE_KINDS]; /* system_version_info last accepted */
 };
 struct xds_client_status xds_client_status(const struct xds_client *x);

@@ -47,17 +47,20 @@ static void put_lb(struct arena *a, const struct lb_config *lb, Cluster__Cluster
     m->lb_policy = pb_theirs(policies, N(policies), lb->policy);
     if (lb->policy == BALANCE_LEAST_REQUEST && (lb->choices || lb->warmup)) {
         m->lb_config_case = CLUSTER__CLUSTER__LB_CONFIG_LEAST_REQUEST_LB_CONFIG;
-        m->least_request_lb_config = PB_NEW(a, Cluster__Cluster__LeastRequestLbConfig, cluster__cluster__least_request_lb_config__init);
+        m->least_request_lb_config =
+            PB_NEW(a, Cluster__Cluster__LeastRequestLbConfig, cluster__cluster__least_request_lb_config__init);
         if (lb->choices)
             m->least_request_lb_config->choice_count = pb_u32(a, lb->choices);
         m->least_request_lb_config->slow_start_config = slow_start(a, lb);
     } else if (lb->policy == BALANCE_ROUND_ROBIN && lb->warmup) {
         m->lb_config_case = CLUSTER__CLUSTER__LB_CONFIG_ROUND_ROBIN_LB_CONFIG;
-        m->round_robin_lb_config = PB_NEW(a, Cluster__Cluster__RoundRobinLbConfig, cluster__cluster__round_robin_lb_config__init);
+        m->round_robin_lb_config =
+            PB_NEW(a, Cluster__Cluster__RoundRobinLbConfig, cluster__cluster__round_robin_lb_config__init);
         m->round_robin_lb_config->slow_start_config = slow_start(a, lb);
     } else if (lb->policy == BALANCE_RING_HASH && (lb->ring_min || lb->ring_max)) {
         m->lb_config_case = CLUSTER__CLUSTER__LB_CONFIG_RING_HASH_LB_CONFIG;
-        m->ring_hash_lb_config = PB_NEW(a, Cluster__Cluster__RingHashLbConfig, cluster__cluster__ring_hash_lb_config__init);
+        m->ring_hash_lb_config =
+            PB_NEW(a, Cluster__Cluster__RingHashLbConfig, cluster__cluster__ring_hash_lb_config__init);
         if (lb->ring_min)
             m->ring_hash_lb_config->minimum_ring_size = pb_u64(a, lb->ring_min);
         if (lb->ring_max)
@@ -70,15 +73,17 @@ static void put_lb(struct arena *a, const struct lb_config *lb, Cluster__Cluster
     m->common_lb_config = PB_NEW(a, Cluster__Cluster__CommonLbConfig, cluster__cluster__common_lb_config__init);
     m->common_lb_config->healthy_panic_threshold = pb_percent(a, lb->panic_percent);
     if (lb->hash_hostname) {
-        m->common_lb_config->consistent_hashing_lb_config = PB_NEW(
-            a, Cluster__Cluster__CommonLbConfig__ConsistentHashingLbConfig, cluster__cluster__common_lb_config__consistent_hashing_lb_config__init);
+        m->common_lb_config->consistent_hashing_lb_config =
+            PB_NEW(a, Cluster__Cluster__CommonLbConfig__ConsistentHashingLbConfig,
+                   cluster__cluster__common_lb_config__consistent_hashing_lb_config__init);
         m->common_lb_config->consistent_hashing_lb_config->use_hostname_for_hashing = true;
     }
     if (lb->locality_weighted) {
         m->common_lb_config->locality_config_specifier_case =
             CLUSTER__CLUSTER__COMMON_LB_CONFIG__LOCALITY_CONFIG_SPECIFIER_LOCALITY_WEIGHTED_LB_CONFIG;
-        m->common_lb_config->locality_weighted_lb_config = PB_NEW(
-            a, Cluster__Cluster__CommonLbConfig__LocalityWeightedLbConfig, cluster__cluster__common_lb_config__locality_weighted_lb_config__init);
+        m->common_lb_config->locality_weighted_lb_config =
+            PB_NEW(a, Cluster__Cluster__CommonLbConfig__LocalityWeightedLbConfig,
+                   cluster__cluster__common_lb_config__locality_weighted_lb_config__init);
     }
 }
 
@@ -107,7 +112,8 @@ static Cluster__OutlierDetection *outlier(struct arena *a, const struct outlier_
 
 static void put_breaker(struct arena *a, const struct breaker_limits *b, Cluster__Cluster *m)
 {
-    Cluster__CircuitBreakers__Thresholds *t = PB_NEW(a, Cluster__CircuitBreakers__Thresholds, cluster__circuit_breakers__thresholds__init);
+    Cluster__CircuitBreakers__Thresholds *t =
+        PB_NEW(a, Cluster__CircuitBreakers__Thresholds, cluster__circuit_breakers__thresholds__init);
 
     t->max_connections = pb_u32(a, b->connections);
     t->max_pending_requests = pb_u32(a, b->pending);
@@ -153,7 +159,8 @@ static const struct tls_client *some_tls(const struct cluster *c)
 static void put_http(struct arena *a, const struct cluster *c, Cluster__Cluster *m)
 {
     const struct tls_client *tls = some_tls(c);
-    bool common = c->idle_timeout != DEFAULT_HTTP_IDLE_TIMEOUT || c->max_connection_duration || c->max_requests_per_connection;
+    bool common =
+        c->idle_timeout != DEFAULT_HTTP_IDLE_TIMEOUT || c->max_connection_duration || c->max_requests_per_connection;
     bool sni = tls && (tls->auto_sni || tls->auto_san);
     Cluster__Cluster__TypedExtensionProtocolOptionsEntry *e;
     Upstream__HttpProtocolOptions *o;
@@ -171,7 +178,8 @@ static void put_http(struct arena *a, const struct cluster *c, Cluster__Cluster 
             o->common_http_protocol_options->max_requests_per_connection = pb_u32(a, c->max_requests_per_connection);
     }
     if (sni) {
-        o->upstream_http_protocol_options = PB_NEW(a, Core__UpstreamHttpProtocolOptions, core__upstream_http_protocol_options__init);
+        o->upstream_http_protocol_options =
+            PB_NEW(a, Core__UpstreamHttpProtocolOptions, core__upstream_http_protocol_options__init);
         o->upstream_http_protocol_options->auto_sni = tls->auto_sni;
         o->upstream_http_protocol_options->auto_san_validation = tls->auto_san;
     }
@@ -181,24 +189,31 @@ static void put_http(struct arena *a, const struct cluster *c, Cluster__Cluster 
             h2->max_concurrent_streams = pb_u32(a, c->max_streams);
     }
     if (c->protocol == PROTOCOL_DOWNSTREAM) {
-        o->upstream_protocol_options_case = UPSTREAM__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS_USE_DOWNSTREAM_PROTOCOL_CONFIG;
+        o->upstream_protocol_options_case =
+            UPSTREAM__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS_USE_DOWNSTREAM_PROTOCOL_CONFIG;
         o->use_downstream_protocol_config = PB_NEW(a, Upstream__HttpProtocolOptions__UseDownstreamHttpConfig,
                                                    upstream__http_protocol_options__use_downstream_http_config__init);
-        o->use_downstream_protocol_config->http_protocol_options = PB_NEW(a, Core__Http1ProtocolOptions, core__http1_protocol_options__init);
+        o->use_downstream_protocol_config->http_protocol_options =
+            PB_NEW(a, Core__Http1ProtocolOptions, core__http1_protocol_options__init);
         o->use_downstream_protocol_config->http2_protocol_options = h2;
     } else {
-        o->upstream_protocol_options_case = UPSTREAM__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS_EXPLICIT_HTTP_CONFIG;
+        o->upstream_protocol_options_case =
+            UPSTREAM__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS_EXPLICIT_HTTP_CONFIG;
         o->explicit_http_config = PB_NEW(a, Upstream__HttpProtocolOptions__ExplicitHttpConfig,
                                          upstream__http_protocol_options__explicit_http_config__init);
         if (h2) {
-            o->explicit_http_config->protocol_config_case = UPSTREAM__HTTP_PROTOCOL_OPTIONS__EXPLICIT_HTTP_CONFIG__PROTOCOL_CONFIG_HTTP2_PROTOCOL_OPTIONS;
+            o->explicit_http_config->protocol_config_case =
+                UPSTREAM__HTTP_PROTOCOL_OPTIONS__EXPLICIT_HTTP_CONFIG__PROTOCOL_CONFIG_HTTP2_PROTOCOL_OPTIONS;
             o->explicit_http_config->http2_protocol_options = h2;
         } else {
-            o->explicit_http_config->protocol_config_case = UPSTREAM__HTTP_PROTOCOL_OPTIONS__EXPLICIT_HTTP_CONFIG__PROTOCOL_CONFIG_HTTP_PROTOCOL_OPTIONS;
-            o->explicit_http_config->http_protocol_options = PB_NEW(a, Core__Http1ProtocolOptions, core__http1_protocol_options__init);
+            o->explicit_http_config->protocol_config_case =
+                UPSTREAM__HTTP_PROTOCOL_OPTIONS__EXPLICIT_HTTP_CONFIG__PROTOCOL_CONFIG_HTTP_PROTOCOL_OPTIONS;
+            o->explicit_http_config->http_protocol_options =
+                PB_NEW(a, Core__Http1ProtocolOptions, core__http1_protocol_options__init);
         }
     }
-    e = PB_NEW(a, Cluster__Cluster__TypedExtensionProtocolOptionsEntry, cluster__cluster__typed_extension_protocol_options_entry__init);
+    e = PB_NEW(a, Cluster__Cluster__TypedExtensionProtocolOptionsEntry,
+               cluster__cluster__typed_extension_protocol_options_entry__init);
     e->key = (char *)(uintptr_t)HTTP_OPTIONS;
     e->value = pb_any(a, &o->base);
     PB_PUSH(a, m, typed_extension_protocol_options, e);
@@ -226,7 +241,8 @@ static void put_metadata(struct arena *a, const struct cluster *c, Cluster__Clus
     if (c->subset.n)
         pb_put_str(a, pb_metadata_put(&meta, "istio"), "subset", c->subset);
     if (c->allow_alpn_override != (some_tls(c) != NULL))
-        pb_put_str(a, pb_metadata_put(&meta, "istio"), "alpn_override", c->allow_alpn_override ? VIEW("true") : VIEW("false"));
+        pb_put_str(a, pb_metadata_put(&meta, "istio"), "alpn_override",
+                   c->allow_alpn_override ? VIEW("true") : VIEW("false"));
     m->metadata = meta.m;
 }
 
@@ -235,7 +251,8 @@ static void put_discovery(struct arena *a, const struct cluster *c, Cluster__Clu
     m->cluster_discovery_type_case = CLUSTER__CLUSTER__CLUSTER_DISCOVERY_TYPE_TYPE;
     m->type = pb_theirs(types, N(types), c->type);
     if (c->type == CLUSTER_EDS) {
-        m->eds_cluster_config = PB_NEW(a, Cluster__Cluster__EdsClusterConfig, cluster__cluster__eds_cluster_config__init);
+        m->eds_cluster_config =
+            PB_NEW(a, Cluster__Cluster__EdsClusterConfig, cluster__cluster__eds_cluster_config__init);
         m->eds_cluster_config->eds_config = pb_ads(a);
         m->eds_cluster_config->service_name = pb_str(a, c->eds_name.name);
     }
@@ -262,7 +279,8 @@ Cluster__Cluster *xds_cluster(struct arena *a, const struct cluster *c)
     put_transports(a, c, m);
     if (c->peer_exchange) {
         Cluster__Filter *f = PB_NEW(a, Cluster__Filter, cluster__filter__init);
-        MetadataExchange__MetadataExchange *x = PB_NEW(a, MetadataExchange__MetadataExchange, metadata_exchange__metadata_exchange__init);
+        MetadataExchange__MetadataExchange *x =
+            PB_NEW(a, MetadataExchange__MetadataExchange, metadata_exchange__metadata_exchange__init);
         x->protocol = (char *)(uintptr_t)MX_PROTOCOL;
         f->name = (char *)(uintptr_t) "istio.metadata_exchange";
         f->typed_config = pb_any(a, &x->base);
@@ -277,7 +295,8 @@ Cluster__Cluster *xds_cluster(struct arena *a, const struct cluster *c)
             k->keepalive_time = pb_u32(a, (uint32_t)((c->keepalive.time + NS_PER_S - 1) / NS_PER_S));
         if (c->keepalive.interval)
             k->keepalive_interval = pb_u32(a, (uint32_t)((c->keepalive.interval + NS_PER_S - 1) / NS_PER_S));
-        m->upstream_connection_options = PB_NEW(a, Cluster__UpstreamConnectionOptions, cluster__upstream_connection_options__init);
+        m->upstream_connection_options =
+            PB_NEW(a, Cluster__UpstreamConnectionOptions, cluster__upstream_connection_options__init);
         m->upstream_connection_options->tcp_keepalive = k;
     }
     if (c->bind.kind != ADDR_UNSET) {
@@ -295,7 +314,8 @@ static void get_slow_start(struct xds_codec *d, const Cluster__Cluster__SlowStar
     if (!m)
         return;
     XDS_IN(d, "slow_start_config.slow_start_window") lb->warmup = pb_ns(d, m->slow_start_window, 0);
-    lb->warmup_min_percent = m->min_weight_percent ? (uint32_t)m->min_weight_percent->value : DEFAULT_WARMUP_MIN_PERCENT;
+    lb->warmup_min_percent =
+        m->min_weight_percent ? (uint32_t)m->min_weight_percent->value : DEFAULT_WARMUP_MIN_PERCENT;
     lb->warmup_aggression = m->aggression ? m->aggression->default_value : 1.0;
 }
 
@@ -348,20 +368,22 @@ static void get_lb(struct xds_codec *d, const Cluster__Cluster *m, struct cluste
             pb_refuse(d, "CLUSTER_PROVIDED and type ORIGINAL_DST go together");
     }
     get_lb_config(d, m, lb);
-    lb->panic_percent = common && common->healthy_panic_threshold ? (uint32_t)common->healthy_panic_threshold->value : 50;
+    lb->panic_percent =
+        common && common->healthy_panic_threshold ? (uint32_t)common->healthy_panic_threshold->value : 50;
     if (lb->panic_percent > 100)
         pb_refuse(d, "common_lb_config.healthy_panic_threshold is beyond 100");
     if (common && common->consistent_hashing_lb_config)
         lb->hash_hostname = common->consistent_hashing_lb_config->use_hostname_for_hashing;
-    lb->locality_weighted = common && common->locality_config_specifier_case ==
-                                          CLUSTER__CLUSTER__COMMON_LB_CONFIG__LOCALITY_CONFIG_SPECIFIER_LOCALITY_WEIGHTED_LB_CONFIG;
+    lb->locality_weighted =
+        common && common->locality_config_specifier_case ==
+                      CLUSTER__CLUSTER__COMMON_LB_CONFIG__LOCALITY_CONFIG_SPECIFIER_LOCALITY_WEIGHTED_LB_CONFIG;
     if (common && common->close_connections_on_host_set_change)
         pb_refuse(d, "common_lb_config.close_connections_on_host_set_change is not supported");
 }
 
 /* Ejection is either on (100) or off (0): what it is counted against is 0 when it is off. */
-static uint32_t enforced(struct xds_codec *d, const char *field, const Pb__UInt32Value *enforcing, uint32_t enforcing_absent,
-                         const Pb__UInt32Value *count)
+static uint32_t enforced(struct xds_codec *d, const char *field, const Pb__UInt32Value *enforcing,
+                         uint32_t enforcing_absent, const Pb__UInt32Value *count)
 {
     uint32_t percent = pb_get_u32(enforcing, enforcing_absent);
 
@@ -375,13 +397,14 @@ static void get_outlier(struct xds_codec *d, const Cluster__OutlierDetection *m,
     if (!m)
         return;
     o->on = true;
-    o->consecutive_5xx = enforced(d, "enforcing_consecutive_5xx", m->enforcing_consecutive_5xx, 100, m->consecutive_5xx);
-    o->consecutive_gateway = enforced(d, "enforcing_consecutive_gateway_failure", m->enforcing_consecutive_gateway_failure, 0,
-                                      m->consecutive_gateway_failure);
+    o->consecutive_5xx =
+        enforced(d, "enforcing_consecutive_5xx", m->enforcing_consecutive_5xx, 100, m->consecutive_5xx);
+    o->consecutive_gateway = enforced(d, "enforcing_consecutive_gateway_failure",
+                                      m->enforcing_consecutive_gateway_failure, 0, m->consecutive_gateway_failure);
     o->split_local = m->split_external_local_origin_errors;
-    o->consecutive_local = enforced(d, "enforcing_consecutive_local_origin_failure",
-                                    m->enforcing_consecutive_local_origin_failure, o->split_local ? 100 : 0,
-                                    m->consecutive_local_origin_failure);
+    o->consecutive_local =
+        enforced(d, "enforcing_consecutive_local_origin_failure", m->enforcing_consecutive_local_origin_failure,
+                 o->split_local ? 100 : 0, m->consecutive_local_origin_failure);
     if (pb_get_u32(m->enforcing_success_rate, 100) ||
         (o->split_local && pb_get_u32(m->enforcing_local_origin_success_rate, 100)))
         pb_refuse(d, "enforcing_success_rate: ejection by success rate is not supported, set it to 0");
@@ -474,16 +497,20 @@ static void get_http(struct xds_codec *d, const Cluster__Cluster *m, struct clus
         const Upstream__HttpProtocolOptions *o;
         const Core__HttpProtocolOptions *common;
 
-        o = pb_unpack_any(d, m->typed_extension_protocol_options[i]->value, &upstream__http_protocol_options__descriptor);
+        o = pb_unpack_any(d, m->typed_extension_protocol_options[i]->value,
+                          &upstream__http_protocol_options__descriptor);
         if (!o)
             return;
         common = o->common_http_protocol_options;
         if (common) {
             XDS_IN(d, "idle_timeout") c->idle_timeout = pb_ns(d, common->idle_timeout, DEFAULT_HTTP_IDLE_TIMEOUT);
-            XDS_IN(d, "max_connection_duration") c->max_connection_duration = pb_ns(d, common->max_connection_duration, 0);
-            c->max_requests_per_connection = pb_get_u32(common->max_requests_per_connection, c->max_requests_per_connection);
+            XDS_IN(d, "max_connection_duration")
+            c->max_connection_duration = pb_ns(d, common->max_connection_duration, 0);
+            c->max_requests_per_connection =
+                pb_get_u32(common->max_requests_per_connection, c->max_requests_per_connection);
             if (common->max_stream_duration || common->headers_with_underscores_action)
-                pb_refuse(d, "common_http_protocol_options: max_stream_duration and headers_with_underscores_action are not supported");
+                pb_refuse(d, "common_http_protocol_options: max_stream_duration and headers_with_underscores_action "
+                             "are not supported");
         }
         for (uint32_t k = 0; o->upstream_http_protocol_options && k < c->n_transports; k++)
             if (c->transports[k].tls) {
@@ -527,7 +554,8 @@ static void get_discovery(struct xds_codec *d, const Cluster__Cluster *m, struct
     dns = c->type == CLUSTER_STRICT_DNS || c->type == CLUSTER_LOGICAL_DNS;
     if (c->type == CLUSTER_EDS) {
         const Cluster__Cluster__EdsClusterConfig *e = m->eds_cluster_config;
-        if (!e || !e->eds_config || e->eds_config->config_source_specifier_case != CORE__CONFIG_SOURCE__CONFIG_SOURCE_SPECIFIER_ADS)
+        if (!e || !e->eds_config ||
+            e->eds_config->config_source_specifier_case != CORE__CONFIG_SOURCE__CONFIG_SOURCE_SPECIFIER_ADS)
             pb_refuse(d, "eds_cluster_config: only endpoints over ads are supported");
         c->eds_name = e && e->service_name[0] ? pb_name(d, e->service_name) : name_ref(c->res.name);
     }
@@ -543,8 +571,8 @@ static void get_discovery(struct xds_codec *d, const Cluster__Cluster *m, struct
         pb_refuse(d, "dns_lookup_family V6_ONLY is not supported");
     c->dns_v4_only = m->dns_lookup_family == CLUSTER__CLUSTER__DNS_LOOKUP_FAMILY__V4_ONLY;
     XDS_IN(d, "dns_refresh_rate")
-        if (!m->respect_dns_ttl)
-            c->dns_refresh = pb_ns(d, m->dns_refresh_rate, dns ? 5 * NS_PER_S : 0);
+    if (!m->respect_dns_ttl)
+        c->dns_refresh = pb_ns(d, m->dns_refresh_rate, dns ? 5 * NS_PER_S : 0);
 }
 
 static void get_filters(struct xds_codec *d, const Cluster__Cluster *m, struct cluster *c)
@@ -574,7 +602,8 @@ static void get_connection(struct xds_codec *d, const Cluster__Cluster *m, struc
         XDS_IN(d, "upstream_bind_config.source_address")
         {
             Core__Address addr = CORE__ADDRESS__INIT;
-            addr.address_case = m->upstream_bind_config->source_address ? CORE__ADDRESS__ADDRESS_SOCKET_ADDRESS : CORE__ADDRESS__ADDRESS__NOT_SET;
+            addr.address_case = m->upstream_bind_config->source_address ? CORE__ADDRESS__ADDRESS_SOCKET_ADDRESS
+                                                                        : CORE__ADDRESS__ADDRESS__NOT_SET;
             addr.socket_address = m->upstream_bind_config->source_address;
             c->bind = pb_get_address(d, &addr);
             if (c->bind.kind == ADDR_NAME)

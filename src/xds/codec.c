@@ -139,7 +139,8 @@ static const struct coder {
     void (*decode)(struct xds_codec *d, const void *message);
 } coders[RESOURCE_KINDS] = {
     {RESOURCE_CLUSTER, "Cluster", &cluster__cluster__descriptor, encode_cluster, decode_cluster},
-    {RESOURCE_ENDPOINTS, "ClusterLoadAssignment", &endpoint__cluster_load_assignment__descriptor, encode_endpoints, decode_endpoints},
+    {RESOURCE_ENDPOINTS, "ClusterLoadAssignment", &endpoint__cluster_load_assignment__descriptor, encode_endpoints,
+     decode_endpoints},
     {RESOURCE_LISTENER, "Listener", &listener__listener__descriptor, encode_listener, decode_listener},
     {RESOURCE_ROUTES, "RouteConfiguration", &route__route_configuration__descriptor, encode_routes, decode_routes},
     {RESOURCE_SECRET, "Secret", &tls__secret__descriptor, encode_secret, decode_secret},

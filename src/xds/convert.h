@@ -23,7 +23,8 @@ Hcm__HttpConnectionManager *xds_http_manager(struct arena *a, const struct http_
 void xds_get_http_manager(struct xds_codec *d, const Hcm__HttpConnectionManager *m, struct http_manager *h);
 
 Accesslog__AccessLog *xds_access_log(struct arena *a, const struct access_log *l);
-void xds_get_access_logs(struct xds_codec *d, Accesslog__AccessLog **m, size_t n, struct access_log **ret, uint32_t *ret_n);
+void xds_get_access_logs(struct xds_codec *d, Accesslog__AccessLog **m, size_t n, struct access_log **ret,
+                         uint32_t *ret_n);
 
 Route__RouteConfiguration *xds_routes(struct arena *a, const struct route_table *t);
 void xds_get_routes(struct xds_codec *d, const Route__RouteConfiguration *m, struct route_table *t);

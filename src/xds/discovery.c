@@ -237,12 +237,14 @@ void discovery_write_error(struct buf *b, int32_t code, struct view text)
     pb_write_bytes(b, 2, text);
 }
 
-void discovery_write_resource(struct buf *b, struct view name, struct view version, struct view type_url, struct view value)
+void discovery_write_resource(struct buf *b, struct view name, struct view version, struct view type_url,
+                              struct view value)
 {
     size_t any = pb_bytes_size(ANY_TYPE, type_url.n) + pb_bytes_size(ANY_VALUE, value.n);
 
     pb_write_head(b, RESPONSE_RESOURCE,
-                  pb_bytes_size(RESOURCE_VERSION, version.n) + pb_bytes_size(RESOURCE_ANY, any) + pb_bytes_size(RESOURCE_NAME, name.n));
+                  pb_bytes_size(RESOURCE_VERSION, version.n) + pb_bytes_size(RESOURCE_ANY, any) +
+                      pb_bytes_size(RESOURCE_NAME, name.n));
     pb_write_bytes(b, RESOURCE_VERSION, version);
     pb_write_head(b, RESOURCE_ANY, any);
     pb_write_bytes(b, ANY_TYPE, type_url);
@@ -250,7 +252,8 @@ void discovery_write_resource(struct buf *b, struct view name, struct view versi
     pb_write_bytes(b, RESOURCE_NAME, name);
 }
 
-void discovery_write_tail(struct buf *b, struct view version, struct view type_url, uint64_t nonce, struct view control_plane)
+void discovery_write_tail(struct buf *b, struct view version, struct view type_url, uint64_t nonce,
+                          struct view control_plane)
 {
     char text[24];
     int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)nonce);

@@ -64,5 +64,7 @@ void discovery_write_nonce(struct buf *b, struct view nonce); /* of a request */
 void discovery_write_error(struct buf *b, int32_t code, struct view text);
 
 /* Response. */
-void discovery_write_resource(struct buf *b, struct view name, struct view version, struct view type_url, struct view value);
-void discovery_write_tail(struct buf *b, struct view version, struct view type_url, uint64_t nonce, struct view control_plane);
+void discovery_write_resource(struct buf *b, struct view name, struct view version, struct view type_url,
+                              struct view value);
+void discovery_write_tail(struct buf *b, struct view version, struct view type_url, uint64_t nonce,
+                          struct view control_plane);

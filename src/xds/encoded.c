@@ -37,8 +37,7 @@ static void item_free(struct xds_cache *c, struct item *it)
 
 void xds_cache_done(struct xds_cache *c)
 {
-    MAP_EACH(&c->items, it)
-    {
+    MAP_EACH (&c->items, it) {
         item_free(c, it->value);
     }
     map_done(&c->items);
@@ -66,8 +65,7 @@ struct view xds_encoded(struct xds_cache *c, const struct resource *r)
 void xds_cache_sweep(struct xds_cache *c, uint64_t now)
 {
     c->now = now;
-    MAP_EACH(&c->items, at)
-    {
+    MAP_EACH (&c->items, at) {
         struct item *it = at->value;
         if (now - it->used > KEPT) {
             map_del(&c->items, at->key);

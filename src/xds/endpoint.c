@@ -34,12 +34,14 @@ static Endpoint__LbEndpoint *endpoint(struct arena *a, const struct endpoint *e)
 
 Endpoint__ClusterLoadAssignment *xds_endpoints(struct arena *a, const struct endpoint_set *s)
 {
-    Endpoint__ClusterLoadAssignment *m = PB_NEW(a, Endpoint__ClusterLoadAssignment, endpoint__cluster_load_assignment__init);
+    Endpoint__ClusterLoadAssignment *m =
+        PB_NEW(a, Endpoint__ClusterLoadAssignment, endpoint__cluster_load_assignment__init);
 
     m->cluster_name = pb_str(a, s->res.name);
     for (uint32_t i = 0; i < s->n_localities; i++) {
         const struct locality *l = &s->localities[i];
-        Endpoint__LocalityLbEndpoints *g = PB_NEW(a, Endpoint__LocalityLbEndpoints, endpoint__locality_lb_endpoints__init);
+        Endpoint__LocalityLbEndpoints *g =
+            PB_NEW(a, Endpoint__LocalityLbEndpoints, endpoint__locality_lb_endpoints__init);
 
         if (l->region.n || l->zone.n || l->subzone.n) {
             g->locality = PB_NEW(a, Core__Locality, core__locality__init);
@@ -67,11 +69,12 @@ static void get_endpoint(struct xds_codec *d, const Endpoint__LbEndpoint *m, str
     XDS_IN(d, "endpoint.address") e->address = pb_get_address(d, m->endpoint->address);
     e->hostname = pb_text(d, m->endpoint->hostname);
     XDS_IN(d, "health_status")
-        e->health = pb_ours(d, healths, N_HEALTHS, m->health_status, &core__health_status__descriptor);
+    e->health = pb_ours(d, healths, N_HEALTHS, m->health_status, &core__health_status__descriptor);
     e->weight = pb_get_u32(m->load_balancing_weight, 1);
     if (!e->weight)
         pb_refuse(d, "load_balancing_weight is 0");
-    e->tls_mode = arena_view(d->out, pb_find_str(pb_metadata_get(m->metadata, "envoy.transport_socket_match"), "tlsMode"));
+    e->tls_mode =
+        arena_view(d->out, pb_find_str(pb_metadata_get(m->metadata, "envoy.transport_socket_match"), "tlsMode"));
     e->workload = arena_view(d->out, pb_find_str(pb_metadata_get(m->metadata, "istio"), "workload"));
 }
 

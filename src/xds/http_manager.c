@@ -45,7 +45,8 @@ static ProtobufCMessage *alpn_config(struct arena *a, enum traffic_direction dir
     Alpn__FilterConfig *m = PB_NEW(a, Alpn__FilterConfig, alpn__filter_config__init);
 
     for (int i = 0; i < 3; i++) {
-        Alpn__FilterConfig__AlpnOverride *o = PB_NEW(a, Alpn__FilterConfig__AlpnOverride, alpn__filter_config__alpn_override__init);
+        Alpn__FilterConfig__AlpnOverride *o =
+            PB_NEW(a, Alpn__FilterConfig__AlpnOverride, alpn__filter_config__alpn_override__init);
         o->upstream_protocol = (Alpn__FilterConfig__Protocol)i;
         for (int k = 0; k < 3; k++)
             PB_PUSH(a, o, alpn_override, (char *)(uintptr_t)offers[i][k]);
@@ -56,7 +57,8 @@ static ProtobufCMessage *alpn_config(struct arena *a, enum traffic_direction dir
 
 static PeerMetadata__Config__DiscoveryMethod *discovery(struct arena *a)
 {
-    PeerMetadata__Config__DiscoveryMethod *m = PB_NEW(a, PeerMetadata__Config__DiscoveryMethod, peer_metadata__config__discovery_method__init);
+    PeerMetadata__Config__DiscoveryMethod *m =
+        PB_NEW(a, PeerMetadata__Config__DiscoveryMethod, peer_metadata__config__discovery_method__init);
 
     m->method_specifier_case = PEER_METADATA__CONFIG__DISCOVERY_METHOD__METHOD_SPECIFIER_ISTIO_HEADERS;
     m->istio_headers = PB_NEW(a, PeerMetadata__Config__IstioHeaders, peer_metadata__config__istio_headers__init);
@@ -65,7 +67,8 @@ static PeerMetadata__Config__DiscoveryMethod *discovery(struct arena *a)
 
 static PeerMetadata__Config__PropagationMethod *propagation(struct arena *a)
 {
-    PeerMetadata__Config__PropagationMethod *m = PB_NEW(a, PeerMetadata__Config__PropagationMethod, peer_metadata__config__propagation_method__init);
+    PeerMetadata__Config__PropagationMethod *m =
+        PB_NEW(a, PeerMetadata__Config__PropagationMethod, peer_metadata__config__propagation_method__init);
 
     m->method_specifier_case = PEER_METADATA__CONFIG__PROPAGATION_METHOD__METHOD_SPECIFIER_ISTIO_HEADERS;
     m->istio_headers = PB_NEW(a, PeerMetadata__Config__IstioHeaders, peer_metadata__config__istio_headers__init);
@@ -150,7 +153,8 @@ static const struct filter_type {
     {HTTP_FILTER_FAULT, &fault__httpfault__descriptor, fault_config, fault_ok, "faults are supported in routes only"},
     {HTTP_FILTER_CORS, &cors__cors__descriptor, cors_config, NULL, NULL},
     {HTTP_FILTER_STATS, &stats__plugin_config__descriptor, stats_config, NULL, NULL},
-    {HTTP_FILTER_ROUTER, &router__router__descriptor, router_config, router_ok, "suppress_envoy_headers is not supported"},
+    {HTTP_FILTER_ROUTER, &router__router__descriptor, router_config, router_ok,
+     "suppress_envoy_headers is not supported"},
 };
 
 static Hcm__HttpFilter *filter(struct arena *a, const struct http_filter *f, enum traffic_direction dir)
@@ -181,7 +185,8 @@ static bool get_filter(struct xds_codec *d, const Hcm__HttpFilter *m, struct htt
         }
     }
     if (!m->is_optional)
-        pb_refuse(d, "filter %.100s (%.100s) is not supported", m->name, m->typed_config ? m->typed_config->type_url : "no typed_config");
+        pb_refuse(d, "filter %.100s (%.100s) is not supported", m->name,
+                  m->typed_config ? m->typed_config->type_url : "no typed_config");
     return false;
 }
 
@@ -190,8 +195,8 @@ static void get_filters(struct xds_codec *d, const Hcm__HttpConnectionManager *m
     h->filters = ARENA_ARRAY(d->out, struct http_filter, m->n_http_filters + 1);
     for (size_t i = 0; i < m->n_http_filters; i++)
         XDS_AT(d, "http_filters", i)
-            if (get_filter(d, m->http_filters[i], &h->filters[h->n_filters]))
-                h->n_filters++;
+    if (get_filter(d, m->http_filters[i], &h->filters[h->n_filters]))
+        h->n_filters++;
     if (!h->n_filters || h->filters[h->n_filters - 1].kind != HTTP_FILTER_ROUTER)
         pb_refuse(d, "http_filters: the last one must be the router");
 }
@@ -304,8 +309,8 @@ static void get_xfcc(struct xds_codec *d, const Hcm__HttpConnectionManager *m, s
     const Hcm__HttpConnectionManager__SetCurrentClientCertDetails *s = m->set_current_client_cert_details;
 
     XDS_IN(d, "forward_client_cert_details")
-        h->xfcc = pb_ours(d, xfccs, N(xfccs), m->forward_client_cert_details,
-                          &hcm__http_connection_manager__forward_client_cert_details__descriptor);
+    h->xfcc = pb_ours(d, xfccs, N(xfccs), m->forward_client_cert_details,
+                      &hcm__http_connection_manager__forward_client_cert_details__descriptor);
     if (s)
         h->xfcc_details = (pb_get_bool(s->subject, false) ? XFCC_SUBJECT : 0) | (s->uri ? XFCC_URI : 0) |
                           (s->dns ? XFCC_DNS : 0) | (s->cert ? XFCC_CERT : 0) | (s->chain ? XFCC_CHAIN : 0);
@@ -319,7 +324,8 @@ static void get_times(struct xds_codec *d, const Hcm__HttpConnectionManager *m, 
     if (common) {
         XDS_IN(d, "idle_timeout") h->idle_timeout = pb_ns(d, common->idle_timeout, DEFAULT_HTTP_IDLE_TIMEOUT);
         XDS_IN(d, "max_connection_duration") h->max_connection_duration = pb_ns(d, common->max_connection_duration, 0);
-        if (common->max_stream_duration || common->max_requests_per_connection || common->headers_with_underscores_action)
+        if (common->max_stream_duration || common->max_requests_per_connection ||
+            common->headers_with_underscores_action)
             pb_refuse(d, "common_http_protocol_options: only idle_timeout and max_connection_duration are supported");
     }
     XDS_IN(d, "stream_idle_timeout") h->stream_idle_timeout = pb_ns(d, m->stream_idle_timeout, 300 * NS_PER_S);
@@ -333,21 +339,21 @@ static void get_paths(struct xds_codec *d, const Hcm__HttpConnectionManager *m, 
     h->normalize_path = pb_get_bool(m->normalize_path, false);
     h->merge_slashes = m->merge_slashes;
     XDS_IN(d, "path_with_escaped_slashes_action")
-        h->decode_slashes = pb_ours(d, escaped, N(escaped), m->path_with_escaped_slashes_action,
-                                    &hcm__http_connection_manager__path_with_escaped_slashes_action__descriptor);
+    h->decode_slashes = pb_ours(d, escaped, N(escaped), m->path_with_escaped_slashes_action,
+                                &hcm__http_connection_manager__path_with_escaped_slashes_action__descriptor);
 }
 
 void xds_get_http_manager(struct xds_codec *d, const Hcm__HttpConnectionManager *m, struct http_manager *h)
 {
     XDS_IN(d, "codec_type")
-        h->codec = pb_ours(d, codecs, N(codecs), m->codec_type, &hcm__http_connection_manager__codec_type__descriptor);
+    h->codec = pb_ours(d, codecs, N(codecs), m->codec_type, &hcm__http_connection_manager__codec_type__descriptor);
     h->stat_prefix = pb_text(d, m->stat_prefix);
     get_routes(d, m, h);
     get_filters(d, m, h);
     h->server_name = pb_text(d, m->server_name);
     XDS_IN(d, "server_header_transformation")
-        h->server_header = pb_ours(d, server_headers, N(server_headers), m->server_header_transformation,
-                                   &hcm__http_connection_manager__server_header_transformation__descriptor);
+    h->server_header = pb_ours(d, server_headers, N(server_headers), m->server_header_transformation,
+                               &hcm__http_connection_manager__server_header_transformation__descriptor);
     get_xfcc(d, m, h);
     h->use_remote_address = pb_get_bool(m->use_remote_address, false);
     h->xff_trusted_hops = m->xff_num_trusted_hops;

@@ -26,11 +26,10 @@ static const struct inspector {
 
 /* ---- encoding ---- */
 
-
-
 static Listener__ListenerFilterChainMatchPredicate *port_range(struct arena *a, const struct inspect_skip *s)
 {
-    Listener__ListenerFilterChainMatchPredicate *p = PB_NEW(a, Listener__ListenerFilterChainMatchPredicate, listener__listener_filter_chain_match_predicate__init);
+    Listener__ListenerFilterChainMatchPredicate *p =
+        PB_NEW(a, Listener__ListenerFilterChainMatchPredicate, listener__listener_filter_chain_match_predicate__init);
 
     p->rule_case = LISTENER__LISTENER_FILTER_CHAIN_MATCH_PREDICATE__RULE_DESTINATION_PORT_RANGE;
     p->destination_port_range = PB_NEW(a, Type__Int32Range, type__int32_range__init);
@@ -54,7 +53,8 @@ static Listener__ListenerFilterChainMatchPredicate *disabled(struct arena *a, co
             continue;
         }
         if (!any) {
-            any = PB_NEW(a, Listener__ListenerFilterChainMatchPredicate, listener__listener_filter_chain_match_predicate__init);
+            any = PB_NEW(a, Listener__ListenerFilterChainMatchPredicate,
+                         listener__listener_filter_chain_match_predicate__init);
             any->rule_case = LISTENER__LISTENER_FILTER_CHAIN_MATCH_PREDICATE__RULE_OR_MATCH;
             any->or_match = PB_NEW(a, Listener__ListenerFilterChainMatchPredicate__MatchSet,
                                    listener__listener_filter_chain_match_predicate__match_set__init);
@@ -88,7 +88,8 @@ static Listener__FilterChainMatch *chain_match(struct arena *a, const struct fil
 {
     Listener__FilterChainMatch *m;
 
-    if (!c->port && !c->n_prefixes && !c->n_server_names && c->transport == TRANSPORT_ANY && !c->n_alpn && !c->n_sources)
+    if (!c->port && !c->n_prefixes && !c->n_server_names && c->transport == TRANSPORT_ANY && !c->n_alpn &&
+        !c->n_sources)
         return NULL;
     m = PB_NEW(a, Listener__FilterChainMatch, listener__filter_chain_match__init);
     if (c->port)
@@ -126,10 +127,12 @@ static const ProtobufCMessage *tcp_manager(struct arena *a, const struct tcp_man
         m->cluster = pb_str(a, t->clusters[0].cluster.name);
     } else {
         m->cluster_specifier_case = TCP_PROXY__TCP_PROXY__CLUSTER_SPECIFIER_WEIGHTED_CLUSTERS;
-        m->weighted_clusters = PB_NEW(a, TcpProxy__TcpProxy__WeightedCluster, tcp_proxy__tcp_proxy__weighted_cluster__init);
+        m->weighted_clusters =
+            PB_NEW(a, TcpProxy__TcpProxy__WeightedCluster, tcp_proxy__tcp_proxy__weighted_cluster__init);
         for (uint32_t i = 0; i < t->n_clusters; i++) {
             TcpProxy__TcpProxy__WeightedCluster__ClusterWeight *w =
-                PB_NEW(a, TcpProxy__TcpProxy__WeightedCluster__ClusterWeight, tcp_proxy__tcp_proxy__weighted_cluster__cluster_weight__init);
+                PB_NEW(a, TcpProxy__TcpProxy__WeightedCluster__ClusterWeight,
+                       tcp_proxy__tcp_proxy__weighted_cluster__cluster_weight__init);
             w->name = pb_str(a, t->clusters[i].cluster.name);
             w->weight = t->clusters[i].weight;
             PB_PUSH(a, m->weighted_clusters, clusters, w);
@@ -156,7 +159,8 @@ static Listener__FilterChain *chain(struct arena *a, const struct filter_chain *
     if (c->tls)
         m->transport_socket = xds_tls_server(a, c->tls);
     if (c->peer_exchange) {
-        MetadataExchange__MetadataExchange *x = PB_NEW(a, MetadataExchange__MetadataExchange, metadata_exchange__metadata_exchange__init);
+        MetadataExchange__MetadataExchange *x =
+            PB_NEW(a, MetadataExchange__MetadataExchange, metadata_exchange__metadata_exchange__init);
         x->protocol = (char *)(uintptr_t)MX_PROTOCOL;
         put_filter(a, m, "istio.metadata_exchange", &x->base);
     }
@@ -238,7 +242,8 @@ static void get_inspector(struct xds_codec *d, const Listener__ListenerFilter *m
             XDS_IN(d, "filter_disabled") get_skip(d, m->filter_disabled, inspectors[i].bit, l);
         return;
     }
-    pb_refuse(d, "listener filter %.100s (%.100s) is not supported", m->name, m->typed_config ? m->typed_config->type_url : "no typed_config");
+    pb_refuse(d, "listener filter %.100s (%.100s) is not supported", m->name,
+              m->typed_config ? m->typed_config->type_url : "no typed_config");
 }
 
 static void get_match(struct xds_codec *d, const Listener__FilterChainMatch *m, struct filter_chain_match *c)
@@ -250,7 +255,7 @@ static void get_match(struct xds_codec *d, const Listener__FilterChainMatch *m, 
     c->port = (uint16_t)pb_get_u32(m->destination_port, 0);
     XDS_IN(d, "prefix_ranges") pb_get_cidrs(d, m->prefix_ranges, m->n_prefix_ranges, &c->prefixes, &c->n_prefixes);
     XDS_IN(d, "source_prefix_ranges")
-        pb_get_cidrs(d, m->source_prefix_ranges, m->n_source_prefix_ranges, &c->sources, &c->n_sources);
+    pb_get_cidrs(d, m->source_prefix_ranges, m->n_source_prefix_ranges, &c->sources, &c->n_sources);
     c->server_names = pb_texts(d, m->server_names, m->n_server_names);
     c->n_server_names = (uint32_t)m->n_server_names;
     c->alpn = pb_texts(d, m->application_protocols, m->n_application_protocols);
@@ -267,7 +272,9 @@ static void get_match(struct xds_codec *d, const Listener__FilterChainMatch *m, 
 
 static void get_tcp_clusters(struct xds_codec *d, const TcpProxy__TcpProxy *m, struct tcp_manager *t)
 {
-    size_t n = m->cluster_specifier_case == TCP_PROXY__TCP_PROXY__CLUSTER_SPECIFIER_WEIGHTED_CLUSTERS ? m->weighted_clusters->n_clusters : 1;
+    size_t n = m->cluster_specifier_case == TCP_PROXY__TCP_PROXY__CLUSTER_SPECIFIER_WEIGHTED_CLUSTERS
+                   ? m->weighted_clusters->n_clusters
+                   : 1;
 
     t->clusters = ARENA_ARRAY(d->out, struct weighted_cluster, n + 1);
     t->n_clusters = (uint32_t)n;
@@ -298,7 +305,8 @@ static void get_tcp(struct xds_codec *d, const TcpProxy__TcpProxy *m, struct tcp
     if (m->n_hash_policy) {
         t->hash = ARENA_NEW(d->out, struct hash_policy);
         t->hash->kind = HASH_SOURCE_IP;
-        if (m->n_hash_policy != 1 || m->hash_policy[0]->policy_specifier_case != TYPE__HASH_POLICY__POLICY_SPECIFIER_SOURCE_IP)
+        if (m->n_hash_policy != 1 ||
+            m->hash_policy[0]->policy_specifier_case != TYPE__HASH_POLICY__POLICY_SPECIFIER_SOURCE_IP)
             pb_refuse(d, "hash_policy: only source_ip is supported");
     }
     if (pb_get_u32(m->max_connect_attempts, 1) > 1 || m->max_downstream_connection_duration)
@@ -309,7 +317,8 @@ static void get_tcp(struct xds_codec *d, const TcpProxy__TcpProxy *m, struct tcp
 static void get_network_filter(struct xds_codec *d, const Listener__Filter *m, struct filter_chain *c)
 {
     if (m->typed_config && pb_any_is(m->typed_config, &metadata_exchange__metadata_exchange__descriptor)) {
-        const MetadataExchange__MetadataExchange *x = pb_unpack_any(d, m->typed_config, &metadata_exchange__metadata_exchange__descriptor);
+        const MetadataExchange__MetadataExchange *x =
+            pb_unpack_any(d, m->typed_config, &metadata_exchange__metadata_exchange__descriptor);
         if (x && !view_is(view_of(x->protocol), MX_PROTOCOL))
             pb_refuse(d, "protocol: only " MX_PROTOCOL " is supported");
         c->peer_exchange = true;
@@ -319,7 +328,8 @@ static void get_network_filter(struct xds_codec *d, const Listener__Filter *m, s
     } else if (c->http || c->tcp) {
         pb_refuse(d, "no filter may follow http_connection_manager or tcp_proxy");
     } else if (m->typed_config && pb_any_is(m->typed_config, &hcm__http_connection_manager__descriptor)) {
-        const Hcm__HttpConnectionManager *h = pb_unpack_any(d, m->typed_config, &hcm__http_connection_manager__descriptor);
+        const Hcm__HttpConnectionManager *h =
+            pb_unpack_any(d, m->typed_config, &hcm__http_connection_manager__descriptor);
         c->http = ARENA_NEW(d->out, struct http_manager);
         if (h)
             xds_get_http_manager(d, h, c->http);
@@ -329,7 +339,8 @@ static void get_network_filter(struct xds_codec *d, const Listener__Filter *m, s
         if (t)
             get_tcp(d, t, c->tcp);
     } else {
-        pb_refuse(d, "network filter %.100s (%.100s) is not supported", m->name, m->typed_config ? m->typed_config->type_url : "no typed_config");
+        pb_refuse(d, "network filter %.100s (%.100s) is not supported", m->name,
+                  m->typed_config ? m->typed_config->type_url : "no typed_config");
     }
 }
 
@@ -349,7 +360,7 @@ void xds_get_listener(struct xds_codec *d, const Listener__Listener *m, struct l
 {
     XDS_IN(d, "address") l->address = pb_get_address(d, m->address);
     XDS_IN(d, "traffic_direction")
-        l->direction = pb_ours(d, directions, N(directions), m->traffic_direction, &core__traffic_direction__descriptor);
+    l->direction = pb_ours(d, directions, N(directions), m->traffic_direction, &core__traffic_direction__descriptor);
     l->bind_to_port = pb_get_bool(m->bind_to_port, true);
     l->use_original_dst = pb_get_bool(m->use_original_dst, false);
     if (pb_get_bool(m->transparent, false))
@@ -357,7 +368,7 @@ void xds_get_listener(struct xds_codec *d, const Listener__Listener *m, struct l
     for (size_t i = 0; i < m->n_listener_filters; i++)
         XDS_AT(d, "listener_filters", i) get_inspector(d, m->listener_filters[i], l);
     XDS_IN(d, "listener_filters_timeout")
-        l->inspect_timeout = pb_ns(d, m->listener_filters_timeout, 15 * NS_PER_S);
+    l->inspect_timeout = pb_ns(d, m->listener_filters_timeout, 15 * NS_PER_S);
     l->continue_on_timeout = m->continue_on_listener_filters_timeout;
     l->n_chains = (uint32_t)m->n_filter_chains;
     l->chains = l->n_chains ? ARENA_ARRAY(d->out, struct filter_chain, l->n_chains) : NULL;

@@ -67,8 +67,8 @@ int xds_node_parse_id(struct view id, struct xds_node *ret_node)
 
 void xds_node_print_id(struct buf *out, const struct xds_node *n)
 {
-    buf_printf(out, "%.*s~%.*s~%.*s.%.*s~%.*s", VIEW_ARGS(n->type), VIEW_ARGS(n->ip), VIEW_ARGS(n->pod), VIEW_ARGS(n->ns),
-               VIEW_ARGS(n->domain));
+    buf_printf(out, "%.*s~%.*s~%.*s.%.*s~%.*s", VIEW_ARGS(n->type), VIEW_ARGS(n->ip), VIEW_ARGS(n->pod),
+               VIEW_ARGS(n->ns), VIEW_ARGS(n->domain));
 }
 
 struct view xds_node_label(const struct xds_node *n, struct view name)
@@ -146,7 +146,8 @@ static int get_labels(const Pb__Struct *s, struct arena *a, struct xds_node *n)
     return 0;
 }
 
-int xds_node_decode(struct xds_codec *d, struct view bytes, struct arena *a, struct xds_node *ret_node, struct view *ret_why)
+int xds_node_decode(struct xds_codec *d, struct view bytes, struct arena *a, struct xds_node *ret_node,
+                    struct view *ret_why)
 {
     struct xds_node n = {0};
     const Core__Node *m;

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-
 #define TYPE_PREFIX "type.googleapis.com/"
 
 /* ---- encoding ---- */
@@ -428,7 +427,8 @@ int pb_theirs(const struct pb_enum *table, size_t n, int ours)
     return 0;
 }
 
-int pb_ours(struct xds_codec *d, const struct pb_enum *table, size_t n, int theirs, const ProtobufCEnumDescriptor *names)
+int pb_ours(struct xds_codec *d, const struct pb_enum *table, size_t n, int theirs,
+            const ProtobufCEnumDescriptor *names)
 {
     const ProtobufCEnumValue *v;
 

@@ -39,7 +39,7 @@
 /* Appends a pointer (or scalar) to a repeated field. */
 #define PB_PUSH(a, m, field, value)                                                                                    \
     do {                                                                                                               \
-        (m)->field = arena_grow((a), (m)->field, (m)->n_##field, sizeof((m)->field[0]));                              \
+        (m)->field = arena_grow((a), (m)->field, (m)->n_##field, sizeof((m)->field[0]));                               \
         (m)->field[(m)->n_##field++] = (value);                                                                        \
     } while (0)
 
@@ -117,7 +117,7 @@ struct name_ref pb_name(struct xds_codec *d, const char *s);
 struct view pb_source_text(struct xds_codec *d, const Core__DataSource *m); /* inline only */
 
 const Pb__Value *pb_find(const Pb__Struct *s, const char *key); /* NULL */
-struct view pb_find_str(const Pb__Struct *s, const char *key); /* borrowed from the tree; empty: none */
+struct view pb_find_str(const Pb__Struct *s, const char *key);  /* borrowed from the tree; empty: none */
 const Pb__Struct *pb_find_struct(const Pb__Struct *s, const char *key);
 
 /* Two parallel lists: a value of ours and the enum of the message. */
@@ -125,7 +125,8 @@ struct pb_enum {
     int ours, theirs;
 };
 int pb_theirs(const struct pb_enum *table, size_t n, int ours);
-int pb_ours(struct xds_codec *d, const struct pb_enum *table, size_t n, int theirs, const ProtobufCEnumDescriptor *names);
+int pb_ours(struct xds_codec *d, const struct pb_enum *table, size_t n, int theirs,
+            const ProtobufCEnumDescriptor *names);
 
 /* ---- metadata.c: where a part of the plan comes from, and what Istio keeps beside it ---- */
 

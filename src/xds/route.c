@@ -71,8 +71,8 @@ static void check_header(struct xds_codec *d, const char *name, const char *valu
         pb_refuse(d, "%.100s is not a header that can be sent", name);
 }
 
-static void get_mutations(struct xds_codec *d, Core__HeaderValueOption **add, size_t n_add, char **remove, size_t n_remove,
-                          struct header_mutations *h)
+static void get_mutations(struct xds_codec *d, Core__HeaderValueOption **add, size_t n_add, char **remove,
+                          size_t n_remove, struct header_mutations *h)
 {
     h->set = n_add ? ARENA_ARRAY(d->out, struct header_value, n_add) : NULL;
     h->n_set = (uint32_t)n_add;
@@ -87,8 +87,11 @@ static void get_mutations(struct xds_codec *d, Core__HeaderValueOption **add, si
             pb_refuse(d, "raw_value is not supported");
         h->set[i].name = pb_text(d, o->header->key);
         h->set[i].value = pb_text(d, o->header->value);
-        h->set[i].append = o->append ? (bool)o->append->value : o->append_action == CORE__HEADER_VALUE_OPTION__HEADER_APPEND_ACTION__APPEND_IF_EXISTS_OR_ADD;
-        if (!o->append && o->append_action != CORE__HEADER_VALUE_OPTION__HEADER_APPEND_ACTION__APPEND_IF_EXISTS_OR_ADD &&
+        h->set[i].append =
+            o->append ? (bool)o->append->value
+                      : o->append_action == CORE__HEADER_VALUE_OPTION__HEADER_APPEND_ACTION__APPEND_IF_EXISTS_OR_ADD;
+        if (!o->append &&
+            o->append_action != CORE__HEADER_VALUE_OPTION__HEADER_APPEND_ACTION__APPEND_IF_EXISTS_OR_ADD &&
             o->append_action != CORE__HEADER_VALUE_OPTION__HEADER_APPEND_ACTION__OVERWRITE_IF_EXISTS_OR_ADD)
             pb_refuse(d, "append_action ADD_IF_ABSENT and OVERWRITE_IF_EXISTS are not supported");
     }
@@ -101,16 +104,17 @@ static void get_mutations(struct xds_codec *d, Core__HeaderValueOption **add, si
 void xds_get_headers(struct xds_codec *d, const struct xds_header_fields *m, struct route_headers *h)
 {
     XDS_IN(d, "request_headers_to_add")
-        get_mutations(d, m->request_add, m->n_request_add, m->request_remove, m->n_request_remove, &h->request);
+    get_mutations(d, m->request_add, m->n_request_add, m->request_remove, m->n_request_remove, &h->request);
     XDS_IN(d, "response_headers_to_add")
-        get_mutations(d, m->response_add, m->n_response_add, m->response_remove, m->n_response_remove, &h->response);
+    get_mutations(d, m->response_add, m->n_response_add, m->response_remove, m->n_response_remove, &h->response);
 }
 
 /* ---- fault and CORS ---- */
 
 static void put_filter_config(struct arena *a, Route__Route *m, const char *name, const ProtobufCMessage *config)
 {
-    Route__TypedPerFilterConfigEntry *e = PB_NEW(a, Route__TypedPerFilterConfigEntry, route__typed_per_filter_config_entry__init);
+    Route__TypedPerFilterConfigEntry *e =
+        PB_NEW(a, Route__TypedPerFilterConfigEntry, route__typed_per_filter_config_entry__init);
 
     e->key = (char *)(uintptr_t)name;
     e->value = pb_any(a, config);
@@ -196,7 +200,8 @@ static void get_fault(struct xds_codec *d, const Fault__HTTPFault *m, struct fau
 
 static void get_cors(struct xds_codec *d, const Cors__CorsPolicy *m, struct cors *c)
 {
-    c->origins = m->n_allow_origin_string_match ? ARENA_ARRAY(d->out, struct text_match, m->n_allow_origin_string_match) : NULL;
+    c->origins =
+        m->n_allow_origin_string_match ? ARENA_ARRAY(d->out, struct text_match, m->n_allow_origin_string_match) : NULL;
     c->n_origins = (uint32_t)m->n_allow_origin_string_match;
     for (uint32_t i = 0; i < c->n_origins; i++)
         XDS_AT(d, "allow_origin_string_match", i) xds_get_string(d, m->allow_origin_string_match[i], &c->origins[i]);
@@ -329,8 +334,8 @@ Route__RouteConfiguration *xds_routes(struct arena *a, const struct route_table 
 static void get_redirect(struct xds_codec *d, const Route__RedirectAction *m, struct route_redirect *r)
 {
     XDS_IN(d, "response_code")
-        r->status = (uint16_t)pb_ours(d, redirects, N(redirects), m->response_code,
-                                      &route__redirect_action__redirect_response_code__descriptor);
+    r->status = (uint16_t)pb_ours(d, redirects, N(redirects), m->response_code,
+                                  &route__redirect_action__redirect_response_code__descriptor);
     r->host = pb_text(d, m->host_redirect);
     r->port = m->port_redirect;
     if (r->port > 65535)
@@ -409,7 +414,8 @@ static void get_host(struct xds_codec *d, const Route__VirtualHost *m, struct vi
         m->n_response_headers_to_remove)
         pb_refuse(d, "header changes are supported in routes only");
     if (m->retry_policy || m->n_typed_per_filter_config || m->include_attempt_count_in_response)
-        pb_refuse(d, "retry_policy, typed_per_filter_config and include_attempt_count_in_response are not supported here");
+        pb_refuse(d,
+                  "retry_policy, typed_per_filter_config and include_attempt_count_in_response are not supported here");
     h->origin = pb_get_origin(d, m->metadata);
 }
 

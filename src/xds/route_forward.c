@@ -18,8 +18,8 @@ static const struct pb_enum not_founds[] = {
 
 static bool plain(const struct weighted_cluster *c)
 {
-    return !c->host_rewrite.n && !c->headers.request.n_set && !c->headers.request.n_remove && !c->headers.response.n_set &&
-           !c->headers.response.n_remove;
+    return !c->host_rewrite.n && !c->headers.request.n_set && !c->headers.request.n_remove &&
+           !c->headers.response.n_set && !c->headers.response.n_remove;
 }
 
 static void put_clusters(struct arena *a, const struct route_forward *f, Route__RouteAction *m)
@@ -33,14 +33,16 @@ static void put_clusters(struct arena *a, const struct route_forward *f, Route__
     m->weighted_clusters = PB_NEW(a, Route__WeightedCluster, route__weighted_cluster__init);
     for (uint32_t i = 0; i < f->n_clusters; i++) {
         const struct weighted_cluster *c = &f->clusters[i];
-        Route__WeightedCluster__ClusterWeight *w = PB_NEW(a, Route__WeightedCluster__ClusterWeight, route__weighted_cluster__cluster_weight__init);
+        Route__WeightedCluster__ClusterWeight *w =
+            PB_NEW(a, Route__WeightedCluster__ClusterWeight, route__weighted_cluster__cluster_weight__init);
         struct xds_header_fields h = xds_headers(a, &c->headers);
 
         w->name = pb_str(a, c->cluster.name);
         w->weight = pb_u32(a, f->n_clusters == 1 ? 1 : c->weight);
         XDS_HEADERS_TO(w, h);
         if (c->host_rewrite.n) {
-            w->host_rewrite_specifier_case = ROUTE__WEIGHTED_CLUSTER__CLUSTER_WEIGHT__HOST_REWRITE_SPECIFIER_HOST_REWRITE_LITERAL;
+            w->host_rewrite_specifier_case =
+                ROUTE__WEIGHTED_CLUSTER__CLUSTER_WEIGHT__HOST_REWRITE_SPECIFIER_HOST_REWRITE_LITERAL;
             w->host_rewrite_literal = pb_str(a, c->host_rewrite);
         }
         PB_PUSH(a, m->weighted_clusters, clusters, w);
@@ -62,19 +64,23 @@ static Route__RetryPolicy *retry(struct arena *a, const struct retry_policy *p)
         m->per_try_timeout = pb_duration(a, p->per_try_timeout);
     if (p->base_interval || p->max_interval) {
         m->retry_back_off = PB_NEW(a, Route__RetryPolicy__RetryBackOff, route__retry_policy__retry_back_off__init);
-        m->retry_back_off->base_interval = pb_duration(a, p->base_interval ? p->base_interval : RETRY_BASE_MS * NS_PER_MS);
+        m->retry_back_off->base_interval =
+            pb_duration(a, p->base_interval ? p->base_interval : RETRY_BASE_MS * NS_PER_MS);
         if (p->max_interval)
             m->retry_back_off->max_interval = pb_duration(a, p->max_interval);
     }
     if (p->previous_hosts) {
-        Route__RetryPolicy__RetryHostPredicate *h = PB_NEW(a, Route__RetryPolicy__RetryHostPredicate, route__retry_policy__retry_host_predicate__init);
+        Route__RetryPolicy__RetryHostPredicate *h =
+            PB_NEW(a, Route__RetryPolicy__RetryHostPredicate, route__retry_policy__retry_host_predicate__init);
         h->name = (char *)(uintptr_t)PREVIOUS_HOSTS;
         h->config_type_case = ROUTE__RETRY_POLICY__RETRY_HOST_PREDICATE__CONFIG_TYPE_TYPED_CONFIG;
-        h->typed_config = pb_any(a, &PB_NEW(a, RetryHost__PreviousHostsPredicate, retry_host__previous_hosts_predicate__init)->base);
+        h->typed_config =
+            pb_any(a, &PB_NEW(a, RetryHost__PreviousHostsPredicate, retry_host__previous_hosts_predicate__init)->base);
         PB_PUSH(a, m, retry_host_predicate, h);
     }
     if (p->other_priorities) {
-        RetryPriority__PreviousPrioritiesConfig *c = PB_NEW(a, RetryPriority__PreviousPrioritiesConfig, retry_priority__previous_priorities_config__init);
+        RetryPriority__PreviousPrioritiesConfig *c =
+            PB_NEW(a, RetryPriority__PreviousPrioritiesConfig, retry_priority__previous_priorities_config__init);
         c->update_frequency = 2;
         m->retry_priority = PB_NEW(a, Route__RetryPolicy__RetryPriority, route__retry_policy__retry_priority__init);
         m->retry_priority->name = (char *)(uintptr_t)PREVIOUS_PRIORITIES;
@@ -87,7 +93,8 @@ static Route__RetryPolicy *retry(struct arena *a, const struct retry_policy *p)
 
 static Route__RouteAction__HashPolicy *hash(struct arena *a, const struct hash_policy *h)
 {
-    Route__RouteAction__HashPolicy *m = PB_NEW(a, Route__RouteAction__HashPolicy, route__route_action__hash_policy__init);
+    Route__RouteAction__HashPolicy *m =
+        PB_NEW(a, Route__RouteAction__HashPolicy, route__route_action__hash_policy__init);
 
     switch (h->kind) {
     case HASH_HEADER:
@@ -105,13 +112,14 @@ static Route__RouteAction__HashPolicy *hash(struct arena *a, const struct hash_p
         break;
     case HASH_SOURCE_IP:
         m->policy_specifier_case = ROUTE__ROUTE_ACTION__HASH_POLICY__POLICY_SPECIFIER_CONNECTION_PROPERTIES;
-        m->connection_properties =
-            PB_NEW(a, Route__RouteAction__HashPolicy__ConnectionProperties, route__route_action__hash_policy__connection_properties__init);
+        m->connection_properties = PB_NEW(a, Route__RouteAction__HashPolicy__ConnectionProperties,
+                                          route__route_action__hash_policy__connection_properties__init);
         m->connection_properties->source_ip = true;
         break;
     case HASH_QUERY:
         m->policy_specifier_case = ROUTE__ROUTE_ACTION__HASH_POLICY__POLICY_SPECIFIER_QUERY_PARAMETER;
-        m->query_parameter = PB_NEW(a, Route__RouteAction__HashPolicy__QueryParameter, route__route_action__hash_policy__query_parameter__init);
+        m->query_parameter = PB_NEW(a, Route__RouteAction__HashPolicy__QueryParameter,
+                                    route__route_action__hash_policy__query_parameter__init);
         m->query_parameter->name = pb_str(a, h->name);
         break;
     }
@@ -149,7 +157,8 @@ Route__RouteAction *xds_route_forward(struct arena *a, const struct route_forwar
     if (f->idle_timeout)
         m->idle_timeout = pb_duration(a, f->idle_timeout);
     if (f->has_max_grpc_timeout) {
-        m->max_stream_duration = PB_NEW(a, Route__RouteAction__MaxStreamDuration, route__route_action__max_stream_duration__init);
+        m->max_stream_duration =
+            PB_NEW(a, Route__RouteAction__MaxStreamDuration, route__route_action__max_stream_duration__init);
         m->max_stream_duration->max_stream_duration = pb_duration(a, 0);
         m->max_stream_duration->grpc_timeout_header_max = pb_duration(a, f->max_grpc_timeout);
     }
@@ -167,7 +176,8 @@ Route__RouteAction *xds_route_forward(struct arena *a, const struct route_forwar
     for (uint32_t i = 0; i < f->n_hash; i++)
         PB_PUSH(a, m, hash_policy, hash(a, &f->hash[i]));
     if (f->websocket_off) {
-        Route__RouteAction__UpgradeConfig *u = PB_NEW(a, Route__RouteAction__UpgradeConfig, route__route_action__upgrade_config__init);
+        Route__RouteAction__UpgradeConfig *u =
+            PB_NEW(a, Route__RouteAction__UpgradeConfig, route__route_action__upgrade_config__init);
         u->upgrade_type = (char *)(uintptr_t) "websocket";
         u->enabled = pb_bool(a, false);
         PB_PUSH(a, m, upgrade_configs, u);
@@ -184,7 +194,8 @@ static void get_cluster(struct xds_codec *d, const Route__WeightedCluster__Clust
     c->cluster = pb_name(d, m->name);
     c->weight = pb_get_u32(m->weight, 0);
     xds_get_headers(d, &h, &c->headers);
-    if (m->host_rewrite_specifier_case == ROUTE__WEIGHTED_CLUSTER__CLUSTER_WEIGHT__HOST_REWRITE_SPECIFIER_HOST_REWRITE_LITERAL)
+    if (m->host_rewrite_specifier_case ==
+        ROUTE__WEIGHTED_CLUSTER__CLUSTER_WEIGHT__HOST_REWRITE_SPECIFIER_HOST_REWRITE_LITERAL)
         c->host_rewrite = pb_text(d, m->host_rewrite_literal);
     if (m->n_typed_per_filter_config)
         pb_refuse(d, "typed_per_filter_config is not supported here");
@@ -204,7 +215,8 @@ static void get_clusters(struct xds_codec *d, const Route__RouteAction *m, struc
         f->total_weight = 1;
         return;
     }
-    if (m->cluster_specifier_case != ROUTE__ROUTE_ACTION__CLUSTER_SPECIFIER_WEIGHTED_CLUSTERS || !m->weighted_clusters->n_clusters) {
+    if (m->cluster_specifier_case != ROUTE__ROUTE_ACTION__CLUSTER_SPECIFIER_WEIGHTED_CLUSTERS ||
+        !m->weighted_clusters->n_clusters) {
         pb_refuse(d, "names no cluster: only cluster and weighted_clusters are supported");
         return;
     }
@@ -225,13 +237,15 @@ static void get_retry_hosts(struct xds_codec *d, const Route__RetryPolicy *m, st
 {
     for (size_t i = 0; i < m->n_retry_host_predicate; i++) {
         const Route__RetryPolicy__RetryHostPredicate *h = m->retry_host_predicate[i];
-        if (view_is(view_of(h->name), PREVIOUS_HOSTS) || (h->typed_config && pb_any_is(h->typed_config, &retry_host__previous_hosts_predicate__descriptor)))
+        if (view_is(view_of(h->name), PREVIOUS_HOSTS) ||
+            (h->typed_config && pb_any_is(h->typed_config, &retry_host__previous_hosts_predicate__descriptor)))
             p->previous_hosts = true;
         else
             pb_refuse(d, "retry_host_predicate %.100s is not supported", h->name);
     }
     if (m->retry_priority) {
-        if (!m->retry_priority->typed_config || !pb_any_is(m->retry_priority->typed_config, &retry_priority__previous_priorities_config__descriptor))
+        if (!m->retry_priority->typed_config ||
+            !pb_any_is(m->retry_priority->typed_config, &retry_priority__previous_priorities_config__descriptor))
             pb_refuse(d, "retry_priority %.100s is not supported", m->retry_priority->name);
         p->other_priorities = true;
     }
@@ -310,7 +324,8 @@ static void get_mirrors(struct xds_codec *d, const Route__RouteAction *m, struct
         {
             const Route__RouteAction__RequestMirrorPolicy *p = m->request_mirror_policies[i];
             f->mirrors[i].cluster = pb_name(d, p->cluster);
-            f->mirrors[i].per_million = p->runtime_fraction ? pb_get_per_million(d, p->runtime_fraction->default_value, 0) : 1000000;
+            f->mirrors[i].per_million =
+                p->runtime_fraction ? pb_get_per_million(d, p->runtime_fraction->default_value, 0) : 1000000;
             f->mirrors[i].keep_host = p->disable_shadow_host_suffix_append;
             if (!p->cluster[0])
                 pb_refuse(d, "names no cluster");
@@ -353,8 +368,8 @@ void xds_get_route_forward(struct xds_codec *d, const Route__RouteAction *m, str
 {
     get_clusters(d, m, f);
     XDS_IN(d, "cluster_not_found_response_code")
-        f->cluster_not_found = (uint16_t)pb_ours(d, not_founds, N(not_founds), m->cluster_not_found_response_code,
-                                                 &route__route_action__cluster_not_found_response_code__descriptor);
+    f->cluster_not_found = (uint16_t)pb_ours(d, not_founds, N(not_founds), m->cluster_not_found_response_code,
+                                             &route__route_action__cluster_not_found_response_code__descriptor);
     get_rewrites(d, m, f);
     get_times(d, m, f);
     if (m->retry_policy) {

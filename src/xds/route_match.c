@@ -26,10 +26,12 @@ static Route__QueryParameterMatcher *query(struct arena *a, const struct query_m
 
     m->name = pb_str(a, q->name);
     if (q->value.kind == TEXT_PRESENT) {
-        m->query_parameter_match_specifier_case = ROUTE__QUERY_PARAMETER_MATCHER__QUERY_PARAMETER_MATCH_SPECIFIER_PRESENT_MATCH;
+        m->query_parameter_match_specifier_case =
+            ROUTE__QUERY_PARAMETER_MATCHER__QUERY_PARAMETER_MATCH_SPECIFIER_PRESENT_MATCH;
         m->present_match = true;
     } else {
-        m->query_parameter_match_specifier_case = ROUTE__QUERY_PARAMETER_MATCHER__QUERY_PARAMETER_MATCH_SPECIFIER_STRING_MATCH;
+        m->query_parameter_match_specifier_case =
+            ROUTE__QUERY_PARAMETER_MATCHER__QUERY_PARAMETER_MATCH_SPECIFIER_STRING_MATCH;
         m->string_match = xds_string(a, &q->value);
     }
     return m;
@@ -65,7 +67,8 @@ Route__RouteMatch *xds_route_match(struct arena *a, const struct route *r)
     for (uint32_t i = 0; i < r->n_queries; i++)
         PB_PUSH(a, m, query_parameters, query(a, &r->queries[i]));
     if (r->grpc_only)
-        m->grpc = PB_NEW(a, Route__RouteMatch__GrpcRouteMatchOptions, route__route_match__grpc_route_match_options__init);
+        m->grpc =
+            PB_NEW(a, Route__RouteMatch__GrpcRouteMatchOptions, route__route_match__grpc_route_match_options__init);
     return m;
 }
 
@@ -119,9 +122,11 @@ static void get_query(struct xds_codec *d, const Route__QueryParameterMatcher *m
     if (!q->name.n)
         pb_refuse(d, "has no name");
     q->value.kind = TEXT_PRESENT;
-    if (m->query_parameter_match_specifier_case == ROUTE__QUERY_PARAMETER_MATCHER__QUERY_PARAMETER_MATCH_SPECIFIER_STRING_MATCH)
+    if (m->query_parameter_match_specifier_case ==
+        ROUTE__QUERY_PARAMETER_MATCHER__QUERY_PARAMETER_MATCH_SPECIFIER_STRING_MATCH)
         XDS_IN(d, "string_match") xds_get_string(d, m->string_match, &q->value);
-    else if (m->query_parameter_match_specifier_case == ROUTE__QUERY_PARAMETER_MATCHER__QUERY_PARAMETER_MATCH_SPECIFIER_PRESENT_MATCH &&
+    else if (m->query_parameter_match_specifier_case ==
+                 ROUTE__QUERY_PARAMETER_MATCHER__QUERY_PARAMETER_MATCH_SPECIFIER_PRESENT_MATCH &&
              !m->present_match)
         pb_refuse(d, "present_match false is not supported");
 }

@@ -31,11 +31,11 @@ enum {
 };
 enum { SWEEP = 1 };
 
-#define HELLO (10 * NS_PER_S)  /* until the first request with a node */
+#define HELLO (10 * NS_PER_S) /* until the first request with a node */
 #define SWEEP_EACH (30 * NS_PER_S)
 #define CONTROL_PLANE "{\"Component\":\"weft-control\",\"Version\":\"" WEFT_VERSION "\"}"
 
-struct in_flight { /* one resource of the response that waits for its ACK */
+struct in_flight {                 /* one resource of the response that waits for its ACK */
     struct resource *now, *before; /* before NULL: it was new */
 };
 
@@ -61,10 +61,10 @@ struct stream {
     struct list ready;  /* in server->ready */
     struct list all;    /* in server->all */
     bool announced, refused_by_us, gone_told;
-    const struct plan *plan;    /* published; NULL: not yet */
-    struct plan *sent, *denied; /* private: resources that it has, and that it refused */
-    struct buf early;           /* requests before the first publish, each behind its length */
-    struct buf message;         /* built and not yet taken by the call */
+    const struct plan *plan;             /* published; NULL: not yet */
+    struct plan *sent, *denied;          /* private: resources that it has, and that it refused */
+    struct buf early;                    /* requests before the first publish, each behind its length */
+    struct buf message;                  /* built and not yet taken by the call */
     struct buf texts[RESOURCE_KINDS][3]; /* behind the views of pub.types: version sent, version acked, nack */
     struct buf version;
     struct stream_type types[RESOURCE_KINDS];
@@ -192,6 +192,14 @@ static void tell_owner(struct stream *s)
     task_wake(s->server->owner, s->server->bits);
 }
 
+static void unlist(struct stream *s)
+{
+    if (!list_empty(&s->pub.link)) {
+        list_del(&s->pub.link);
+        s->server->stats.proxies--;
+    }
+}
+
 /* The stream is over. The owner, if it knows of the proxy, frees it; else we do. */
 static void stream_end(struct stream *s)
 {
@@ -204,8 +212,7 @@ static void stream_end(struct stream *s)
     }
     if (!s->pub.gone) {
         s->pub.gone = true;
-        s->server->stats.proxies--;
-        list_del(&s->pub.link);
+        unlist(s);
         tell_owner(s);
     }
 }
@@ -213,6 +220,7 @@ static void stream_end(struct stream *s)
 static void stream_refuse(struct stream *s, enum grpc_status status, struct view why)
 {
     s->refused_by_us = true;
+    unlist(s);
     grpc_call_finish(s->call, status, why);
 }
 
@@ -306,7 +314,8 @@ static void take_ack(struct stream *s, enum resource_kind kind, const struct dis
         for (uint32_t i = 0; i < t->n_flight; i++)
             name_set_del(&t->suspect, t->flight[i].now->name_hash);
     } else {
-        set_text(&s->texts[kind][2], &p->nack, view_head(q->error.n ? q->error : VIEW("refused without a reason"), LIMIT_XDS_NACK_BYTES));
+        set_text(&s->texts[kind][2], &p->nack,
+                 view_head(q->error.n ? q->error : VIEW("refused without a reason"), LIMIT_XDS_NACK_BYTES));
         p->nack_at = loop_wall(s->server->loop);
         s->server->stats.nacks[kind]++;
         for (uint32_t i = 0; i < t->n_flight; i++) { /* it still has what it had before */
@@ -589,8 +598,9 @@ void xds_server_accept(struct xds_server *x, struct http_stream *h, const struct
         return;
     }
     if (identity)
-        s->pub.identity = (struct xds_identity){arena_view(&s->arena, identity->trust_domain), arena_view(&s->arena, identity->ns),
-                                                arena_view(&s->arena, identity->service_account)};
+        s->pub.identity =
+            (struct xds_identity){arena_view(&s->arena, identity->trust_domain), arena_view(&s->arena, identity->ns),
+                                  arena_view(&s->arena, identity->service_account)};
     s->sent = plan_new();
     s->denied = plan_new();
     s->pub.connected_at = loop_wall(x->loop);
@@ -694,8 +704,7 @@ struct xds_server *xds_server_free(struct xds_server *x)
 {
     if (!x)
         return NULL;
-    LIST_EACH(&x->all, struct stream, all, s)
-    {
+    LIST_EACH (&x->all, struct stream, all, s) {
         stream_free(s);
     }
     timer_done(&x->sweep);
@@ -704,4 +713,9 @@ struct xds_server *xds_server_free(struct xds_server *x)
     xds_codec_free(x->codec);
     free(x);
     return NULL;
+}
+
+const struct plan *xds_proxy_plan(const struct xds_proxy *p)
+{
+    return ((const struct stream *)p)->plan;
 }

@@ -52,12 +52,12 @@ struct xds_type_state {
     bool asked;    /* the proxy has subscribed to the type */
     bool wildcard; /* to everything of it */
     enum xds_sync sync;
-    uint64_t since;         /* wall ns: of the last change of sync */
+    uint64_t since; /* wall ns: of the last change of sync */
     uint64_t nonce_sent, nonce_acked;
     struct view version_sent, version_acked; /* system_version_info */
-    struct view nack;       /* text of the last NACK; stays for status until an ACK */
-    uint64_t nack_at;       /* wall ns */
-    uint32_t n_sent;        /* resources this proxy has */
+    struct view nack;                        /* text of the last NACK; stays for status until an ACK */
+    uint64_t nack_at;                        /* wall ns */
+    uint32_t n_sent;                         /* resources this proxy has */
 };
 
 struct xds_proxy { /* read by control/, written by xds/ */
@@ -71,10 +71,11 @@ struct xds_proxy { /* read by control/, written by xds/ */
     bool gone;             /* the stream ended; control frees it after looking, with xds_proxy_free */
     struct xds_type_state types[RESOURCE_KINDS];
     uint64_t responses, resources; /* sent so far */
-    void *user; /* control's */
+    void *user;                    /* control's */
 };
 
-struct xds_server *xds_server_new(struct loop *loop, struct task *owner, uint32_t bits) __attribute__((returns_nonnull));
+struct xds_server *xds_server_new(struct loop *loop, struct task *owner, uint32_t bits)
+    __attribute__((returns_nonnull));
 struct xds_server *xds_server_free(struct xds_server *x); /* ends all streams; NULL */
 
 /* Takes the stream over; identity is copied. A stream that is no gRPC is answered and freed. */
@@ -86,7 +87,7 @@ struct list *xds_server_proxies(struct xds_server *x); /* of struct xds_proxy.li
 
 void xds_proxy_publish(struct xds_proxy *p, const struct plan *plan, struct view version); /* takes a reference */
 void xds_proxy_refuse(struct xds_proxy *p, enum grpc_status status, struct view why);      /* ends the stream */
-void xds_proxy_free(struct xds_proxy *p); /* only when gone */
+void xds_proxy_free(struct xds_proxy *p);                                                  /* only when gone */
 
 const char *xds_sync_name(enum xds_sync s);
 
@@ -95,3 +96,5 @@ struct xds_server_stats {
     uint32_t proxies;
 };
 const struct xds_server_stats *xds_server_stats(const struct xds_server *x);
+
+const struct plan *xds_proxy_plan(const struct xds_proxy *p); /* the newest that was published; NULL: none */

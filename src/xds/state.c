@@ -15,7 +15,7 @@
 
 #define SDS_PREFIX VIEW("kubernetes://")
 
-struct xds_have { /* a resource that is subscribed to, or that a wildcard brought */
+struct xds_have {              /* a resource that is subscribed to, or that a wildcard brought */
     struct view name, version; /* one allocation with this struct */
     bool received;             /* it is in the plan */
     bool absent;               /* the control plane said that there is none */
@@ -94,8 +94,7 @@ void xds_state_init(struct xds_state *s, const struct xds_node *node)
 void xds_state_done(struct xds_state *s)
 {
     for (int i = 0; i < RESOURCE_KINDS; i++) {
-        MAP_EACH(&s->have[i], it)
-        {
+        MAP_EACH (&s->have[i], it) {
             free(it->value);
         }
         map_done(&s->have[i]);
@@ -126,8 +125,7 @@ void xds_state_connected(struct xds_state *s, struct xds_out *out)
             discovery_write_node(&out->bytes, buf_read(&s->node));
         first = false;
         discovery_write_type(&out->bytes, t->url);
-        MAP_EACH(have, it)
-        {
+        MAP_EACH (have, it) {
             struct xds_have *h = it->value;
             h->asked = true;
             if (!t->wildcard)
@@ -218,8 +216,7 @@ static void subscribe(struct xds_state *s, struct xds_out *out)
     static const enum resource_kind kinds[] = {RESOURCE_ENDPOINTS, RESOURCE_ROUTES, RESOURCE_SECRET};
 
     for (size_t k = 0; k < 3; k++) {
-        MAP_EACH(&s->have[kinds[k]], it)
-        {
+        MAP_EACH (&s->have[kinds[k]], it) {
             ((struct xds_have *)it->value)->wanted = false;
         }
     }
@@ -266,7 +263,8 @@ static void complain(struct buf *error, struct view why)
     buf_view(error, view_head(why, LIMIT_XDS_NACK_BYTES / 2));
 }
 
-static struct resource *decode(struct xds_state *s, const struct xds_type *t, const struct discovery_resource *d, struct buf *error)
+static struct resource *decode(struct xds_state *s, const struct xds_type *t, const struct discovery_resource *d,
+                               struct buf *error)
 {
     struct resource *r = NULL;
     struct view why = VIEW_NONE;
@@ -293,7 +291,8 @@ static struct resource *decode(struct xds_state *s, const struct xds_type *t, co
     return NULL;
 }
 
-static void apply(struct xds_state *s, const struct xds_type *t, const struct discovery_response *r, struct resource **made, uint32_t n)
+static void apply(struct xds_state *s, const struct xds_type *t, const struct discovery_response *r,
+                  struct resource **made, uint32_t n)
 {
     struct discovery_walk walk = {.bytes = r->bytes};
     struct discovery_resource d;
@@ -380,8 +379,7 @@ bool xds_state_complete(const struct xds_state *s)
     if (!s->seen[RESOURCE_CLUSTER] || !s->seen[RESOURCE_LISTENER])
         return false;
     for (int i = 0; i < RESOURCE_KINDS; i++) {
-        MAP_EACH(&s->have[i], it)
-        {
+        MAP_EACH (&s->have[i], it) {
             const struct xds_have *h = it->value;
             if (!h->received && !h->absent)
                 return false;
@@ -397,7 +395,8 @@ bool xds_state_pending(const struct xds_state *s)
 
 bool xds_state_publish(struct xds_state *s, bool force)
 {
-    if (!xds_state_pending(s) || !(force ? s->seen[RESOURCE_CLUSTER] && s->seen[RESOURCE_LISTENER] : xds_state_complete(s)))
+    if (!xds_state_pending(s) ||
+        !(force ? s->seen[RESOURCE_CLUSTER] && s->seen[RESOURCE_LISTENER] : xds_state_complete(s)))
         return false;
     plan_unref(s->plan);
     s->plan = plan_ref(s->got);

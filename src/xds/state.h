@@ -30,14 +30,14 @@ void xds_out_drop(struct xds_out *o);                           /* the one that 
 
 struct xds_state {
     struct xds_codec *codec;
-    struct buf node;              /* packed */
-    struct plan *got;             /* all that was accepted; private */
-    const struct plan *plan;      /* the newest published; NULL: none yet */
-    bool got_shared;              /* got is also plan: copy before changing */
-    bool seen[RESOURCE_KINDS];    /* a response of this type was accepted */
+    struct buf node;                 /* packed */
+    struct plan *got;                /* all that was accepted; private */
+    const struct plan *plan;         /* the newest published; NULL: none yet */
+    bool got_shared;                 /* got is also plan: copy before changing */
+    bool seen[RESOURCE_KINDS];       /* a response of this type was accepted */
     struct map have[RESOURCE_KINDS]; /* name → struct xds_have */
     struct buf version[RESOURCE_KINDS];
-    struct buf error;             /* of the last NACK; empty after an ACK of the same type */
+    struct buf error; /* of the last NACK; empty after an ACK of the same type */
     enum resource_kind error_kind;
     uint64_t updates, nacks, resources;
 };

@@ -8,8 +8,10 @@
 #define RAW_SOCKET "envoy.transport_sockets.raw_buffer"
 
 static const struct pb_enum versions[] = {
-    {TLS_PROTOCOL_AUTO, TLS__TLS_PARAMETERS__TLS_PROTOCOL__TLS_AUTO}, {TLS_PROTOCOL_1_0, TLS__TLS_PARAMETERS__TLS_PROTOCOL__TLSv1_0},
-    {TLS_PROTOCOL_1_1, TLS__TLS_PARAMETERS__TLS_PROTOCOL__TLSv1_1},   {TLS_PROTOCOL_1_2, TLS__TLS_PARAMETERS__TLS_PROTOCOL__TLSv1_2},
+    {TLS_PROTOCOL_AUTO, TLS__TLS_PARAMETERS__TLS_PROTOCOL__TLS_AUTO},
+    {TLS_PROTOCOL_1_0, TLS__TLS_PARAMETERS__TLS_PROTOCOL__TLSv1_0},
+    {TLS_PROTOCOL_1_1, TLS__TLS_PARAMETERS__TLS_PROTOCOL__TLSv1_1},
+    {TLS_PROTOCOL_1_2, TLS__TLS_PARAMETERS__TLS_PROTOCOL__TLSv1_2},
     {TLS_PROTOCOL_1_3, TLS__TLS_PARAMETERS__TLS_PROTOCOL__TLSv1_3},
 };
 #define N_VERSIONS (sizeof(versions) / sizeof(versions[0]))
@@ -126,7 +128,8 @@ static void put_validation(struct arena *a, const struct tls_common *t, bool ins
     if (!t->trust.name.n && !t->n_sans && !insecure)
         return;
     if (t->trust.name.n && !t->n_sans) {
-        m->validation_context_type_case = TLS__COMMON_TLS_CONTEXT__VALIDATION_CONTEXT_TYPE_VALIDATION_CONTEXT_SDS_SECRET_CONFIG;
+        m->validation_context_type_case =
+            TLS__COMMON_TLS_CONTEXT__VALIDATION_CONTEXT_TYPE_VALIDATION_CONTEXT_SDS_SECRET_CONFIG;
         m->validation_context_sds_secret_config = sds(a, t->trust.name);
         return;
     }
@@ -209,7 +212,7 @@ static void get_sans(struct xds_codec *d, const Tls__CertificateValidationContex
     t->sans = n ? ARENA_ARRAY(d->out, struct text_match, n) : NULL;
     for (size_t i = 0; i < v->n_match_subject_alt_names; i++)
         XDS_AT(d, "match_subject_alt_names", i)
-            xds_get_string(d, v->match_subject_alt_names[i], &t->sans[t->n_sans++]);
+    xds_get_string(d, v->match_subject_alt_names[i], &t->sans[t->n_sans++]);
     for (size_t i = 0; i < v->n_match_typed_subject_alt_names; i++)
         XDS_AT(d, "match_typed_subject_alt_names", i)
         {
@@ -255,8 +258,10 @@ static void get_common(struct xds_codec *d, const Tls__CommonTlsContext *m, stru
     t->n_alpn = (uint32_t)m->n_alpn_protocols;
     if (m->tls_params) {
         const Tls__TlsParameters *p = m->tls_params;
-        t->min = pb_ours(d, versions, N_VERSIONS, p->tls_minimum_protocol_version, &tls__tls_parameters__tls_protocol__descriptor);
-        t->max = pb_ours(d, versions, N_VERSIONS, p->tls_maximum_protocol_version, &tls__tls_parameters__tls_protocol__descriptor);
+        t->min = pb_ours(d, versions, N_VERSIONS, p->tls_minimum_protocol_version,
+                         &tls__tls_parameters__tls_protocol__descriptor);
+        t->max = pb_ours(d, versions, N_VERSIONS, p->tls_maximum_protocol_version,
+                         &tls__tls_parameters__tls_protocol__descriptor);
         t->ciphers = pb_texts(d, p->cipher_suites, p->n_cipher_suites);
         t->n_ciphers = (uint32_t)p->n_cipher_suites;
         if (p->n_ecdh_curves)

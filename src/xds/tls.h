@@ -10,7 +10,8 @@
 
 Core__TransportSocket *xds_tls_client(struct arena *a, const struct tls_client *tls); /* NULL: raw_buffer */
 Core__TransportSocket *xds_tls_server(struct arena *a, const struct tls_server *tls);
-struct tls_client *xds_get_tls_client(struct xds_codec *d, const Core__TransportSocket *m); /* NULL: plaintext, or refused */
+struct tls_client *xds_get_tls_client(struct xds_codec *d,
+                                      const Core__TransportSocket *m); /* NULL: plaintext, or refused */
 struct tls_server *xds_get_tls_server(struct xds_codec *d, const Core__TransportSocket *m);
 
 Tls__Secret *xds_secret(struct arena *a, const struct tls_secret *s);

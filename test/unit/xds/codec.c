@@ -79,7 +79,8 @@ static const void *cluster_with_subsets(void)
     Cluster__Cluster *m = PB_NEW(&scratch, Cluster__Cluster, cluster__cluster__init);
     ProtobufCMessageUnknownField *u = ARENA_NEW(&scratch, ProtobufCMessageUnknownField);
 
-    *u = (ProtobufCMessageUnknownField){.tag = 22, .wire_type = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED, .len = 1, .data = (uint8_t *)"\0"};
+    *u = (ProtobufCMessageUnknownField){
+        .tag = 22, .wire_type = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED, .len = 1, .data = (uint8_t *)"\0"};
     m->name = "c";
     m->base.n_unknown_fields = 1;
     m->base.unknown_fields = u;
@@ -114,7 +115,8 @@ static const void *listener_with_odd_filter(void)
     struct listener *l = rich_listener("l", "r");
     Listener__Listener *m = xds_listener(&scratch, l);
 
-    m->filter_chains[0]->filters[0]->typed_config->type_url = "type.googleapis.com/envoy.extensions.filters.network.redis_proxy.v3.RedisProxy";
+    m->filter_chains[0]->filters[0]->typed_config->type_url =
+        "type.googleapis.com/envoy.extensions.filters.network.redis_proxy.v3.RedisProxy";
     arena_cleanup(&scratch, (void (*)(void *))(void *)resource_unref, l);
     return m;
 }
@@ -185,17 +187,25 @@ static const struct {
     const void *(*message)(void);
     const char *why;
 } refused[] = {
-    {RESOURCE_CLUSTER, cluster_with_subsets, "Cluster lb_subset_config is not supported: subsets are clusters of their own"},
+    {RESOURCE_CLUSTER, cluster_with_subsets,
+     "Cluster lb_subset_config is not supported: subsets are clusters of their own"},
     {RESOURCE_CLUSTER, cluster_with_field_900, "Cluster field 900 of envoy.config.cluster.v3.Cluster is not supported"},
-    {RESOURCE_CLUSTER, cluster_original_dst_round_robin, "Cluster c.lb_policy: CLUSTER_PROVIDED and type ORIGINAL_DST go together"},
+    {RESOURCE_CLUSTER, cluster_original_dst_round_robin,
+     "Cluster c.lb_policy: CLUSTER_PROVIDED and type ORIGINAL_DST go together"},
     {RESOURCE_CLUSTER, cluster_without_name, "Cluster (no name): has no name"},
-    {RESOURCE_LISTENER, listener_with_odd_filter, "Listener l.filter_chains[0].filters[0]: network filter envoy.filters.network.http_connection_manager "
-                                                  "(type.googleapis.com/envoy.extensions.filters.network.redis_proxy.v3.RedisProxy) is not supported"},
-    {RESOURCE_ROUTES, routes_range, "RouteConfiguration r.virtual_hosts[0].routes[0].match.headers[1]: range_match is not supported"},
-    {RESOURCE_ROUTES, routes_split, "RouteConfiguration r.virtual_hosts[0].routes[0].request_headers_to_add: x-a is not a header that can be sent"},
-    {RESOURCE_ROUTES, routes_duration, "RouteConfiguration r.virtual_hosts[0].routes[0].route.timeout: is not a duration"},
-    {RESOURCE_ROUTES, routes_retry, "RouteConfiguration r.virtual_hosts[0].routes[0].route.retry_policy: retry_on: sometimes is unknown"},
-    {RESOURCE_ROUTES, routes_weights, "RouteConfiguration r.virtual_hosts[0].routes[0].route: weighted_clusters: the weights are all 0"},
+    {RESOURCE_LISTENER, listener_with_odd_filter,
+     "Listener l.filter_chains[0].filters[0]: network filter envoy.filters.network.http_connection_manager "
+     "(type.googleapis.com/envoy.extensions.filters.network.redis_proxy.v3.RedisProxy) is not supported"},
+    {RESOURCE_ROUTES, routes_range,
+     "RouteConfiguration r.virtual_hosts[0].routes[0].match.headers[1]: range_match is not supported"},
+    {RESOURCE_ROUTES, routes_split,
+     "RouteConfiguration r.virtual_hosts[0].routes[0].request_headers_to_add: x-a is not a header that can be sent"},
+    {RESOURCE_ROUTES, routes_duration,
+     "RouteConfiguration r.virtual_hosts[0].routes[0].route.timeout: is not a duration"},
+    {RESOURCE_ROUTES, routes_retry,
+     "RouteConfiguration r.virtual_hosts[0].routes[0].route.retry_policy: retry_on: sometimes is unknown"},
+    {RESOURCE_ROUTES, routes_weights,
+     "RouteConfiguration r.virtual_hosts[0].routes[0].route: weighted_clusters: the weights are all 0"},
 };
 
 static void what_weft_cannot_do_is_refused_with_resource_and_field(void **state)
@@ -273,8 +283,8 @@ static void a_message_that_unfolds_into_gigabytes_is_refused(void **state)
 static void damaged_bytes_are_refused_or_read_but_never_harm(void **state)
 {
     struct xds_codec *codec = xds_codec_new();
-    struct resource *all[] = {&rich_cluster("c")->res, &rich_endpoints("c")->res, &rich_listener("l", NULL)->res, &rich_routes("r")->res,
-                              &rich_secret("s")->res};
+    struct resource *all[] = {&rich_cluster("c")->res, &rich_endpoints("c")->res, &rich_listener("l", NULL)->res,
+                              &rich_routes("r")->res, &rich_secret("s")->res};
     struct rng rng;
     unsigned good = 0, bad = 0;
 
@@ -317,7 +327,8 @@ static void versions_are_hexadecimal(void **state)
     char text[XDS_VERSION_TEXT];
 
     assert_true(view_is(xds_version(0x0123456789abcdef, text), "0123456789abcdef"));
-    assert_ptr_equal(xds_type_by_url(VIEW("type.googleapis.com/envoy.config.cluster.v3.Cluster")), xds_type_of(RESOURCE_CLUSTER));
+    assert_ptr_equal(xds_type_by_url(VIEW("type.googleapis.com/envoy.config.cluster.v3.Cluster")),
+                     xds_type_of(RESOURCE_CLUSTER));
     assert_null(xds_type_by_url(VIEW("type.googleapis.com/envoy.config.cluster.v2.Cluster")));
 }
 

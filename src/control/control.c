@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: Apache-2.0
+/* See control.h: puts the parts together, dispatches requests by path, and renews the server certificate. */
+#include "control/control.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "control/ca.h"
+#include "control/debug.h"
+#include "control/port.h"
+#include "control/push.h"
+#include "control/reply.h"
+#include "control/review.h"
+#include "control/source.h"
+#include "control/store.h"
+#include "http/stream.h"
+#include "kube/client.h"
+#include "net/loop.h"
+#include "net/timer.h"
+#include "net/tls.h"
+#include "trust/ca.h"
+#include "trust/csr.h"
+#include "xds/types.h"
+
+enum { EVENT_STORE = 1, EVENT_PROXY = 2, EVENT_RENEW = 4 };
+
+#define SERVER_CERT_TTL (24 * 3600 * NS_PER_S)
+#define PORTS 4
+
+struct control {
+    struct control_config config;
+    struct task task;
+    struct timer renew;
+    struct http_shared *http;
+    struct store *store;
+    struct push *push;
+    struct xds_server *xds;
+    struct reviewer *reviewer;
+    struct ca_service *ca;
+    struct debug *debug;
+    struct source_kube *kube;
+    struct source_file *files;
+    struct tls_context *tls;
+    struct port *ports[PORTS]; /* plain, TLS, debug, ready */
+    struct list admissions;
+};
+
+/* ---- who may open an xDS stream: a review that ends in xds_server_accept or a refusal ---- */
+
+struct admission {
+    struct task task;
+    struct timer late;
+    struct list link;
+    struct control *control;
+    struct http_stream *stream;
+    struct review *review;
+};
+
+enum { EVENT_STREAM = 1, EVENT_LATE = 2 }; /* and KUBE_WAKE */
+
+static void admission_free(struct admission *a)
+{
+    list_del(&a->link);
+    http_stream_free(a->stream);
+    review_free(a->review);
+    timer_done(&a->late);
+    task_done(&a->task);
+    free(a);
+}
+
+static void refuse(struct http_stream *s, const char *status, struct view why)
+{
+    struct headers h;
+
+    headers_init(&h, NULL);
+    if (headers_add(&h, HEADER_STATUS, VIEW("200")) < 0 ||
+        headers_add_name(&h, HEADER_OTHER, VIEW("grpc-message"), why) < 0 ||
+        headers_add(&h, HEADER_CONTENT_TYPE, VIEW("application/grpc")) < 0 ||
+        headers_add_name(&h, HEADER_OTHER, VIEW("grpc-status"), view_of(status)) < 0 ||
+        http_stream_headers(s, &h, true) < 0)
+        log_debug("a refusal could not be sent");
+}
+
+static void admission_run(struct task *t, uint32_t events)
+{
+    struct admission *a = CONTAINER_OF(t, struct admission, task);
+    struct xds_identity who;
+    struct view why = VIEW_NONE;
+    int r = review_result(a->review, &who, &why);
+
+    if (a->stream->ready & HTTP_RESET) {
+        admission_free(a);
+    } else if (r == 0) {
+        struct http_stream *s = a->stream;
+        a->stream = NULL;
+        xds_server_accept(a->control->xds, s, &who);
+        admission_free(a);
+    } else if (r != -EAGAIN || events & EVENT_LATE) {
+        log_warn("an xDS stream was refused: %.*s", VIEW_ARGS(r == -EAGAIN ? VIEW("the review took too long") : why));
+        refuse(a->stream, "16", why.n ? why : VIEW("the token could not be reviewed"));
+        admission_free(a);
+    }
+}
+
+static void admit(struct control *c, const struct port_request *q)
+{
+    struct view authorization = headers_get(&q->stream->in, VIEW("authorization"));
+    struct admission *a;
+
+    if (q->peer.ns.n && view_eq(q->peer.trust_domain, c->config.trust_domain)) {
+        xds_server_accept(c->xds, q->stream, &q->peer);
+        return;
+    }
+    if (c->config.open || (!authorization.n && !q->tls)) { /* Istio's 15010: nobody in particular */
+        xds_server_accept(c->xds, q->stream, NULL);
+        return;
+    }
+    a = calloc(1, sizeof(*a));
+    must(a != NULL);
+    a->control = c;
+    a->stream = q->stream;
+    task_init(&a->task, c->config.loop, admission_run, "xds admission");
+    timer_init(&a->late, &a->task, EVENT_LATE);
+    timer_in(&a->late, 10 * NS_PER_S);
+    list_push(&c->admissions, &a->link);
+    http_stream_own(q->stream, &a->task, EVENT_STREAM);
+    a->review = review_new(c->reviewer, authorization, &a->task);
+    task_wake(&a->task, EVENT_STREAM);
+}
+
+static void serve_grpc(void *arg, const struct port_request *q)
+{
+    struct control *c = arg;
+
+    if (view_is(q->path, XDS_DELTA_PATH))
+        admit(c, q);
+    else if (view_is(q->path, CA_CREATE_PATH) && c->ca)
+        ca_service_accept(c->ca, q->stream, &q->peer);
+    else {
+        refuse(q->stream, "12", VIEW("unknown service or method; state-of-the-world xDS is not supported, use delta"));
+        http_stream_free(q->stream);
+    }
+}
+
+/* ---- our own certificate ---- */
+
+static int issue(struct control *c, struct tls_identity **ret, const char **ret_why)
+{
+    static const struct view names[] = {{"istiod.istio-system.svc", 23},
+                                        {"istiod.istio-system.svc.cluster.local", 37},
+                                        {"istiod.istio-system", 19},
+                                        {"istio-pilot.istio-system.svc", 28},
+                                        {"localhost", 9}};
+    struct ca_grant grant = {.dns = names, .n_dns = sizeof(names) / sizeof(names[0]), .ttl = SERVER_CERT_TTL};
+    struct buf chain = {0}, key = {0};
+    int r = ca_issue(c->config.ca, &grant, loop_wall(c->config.loop), &chain, &key, ret_why);
+
+    if (r == 0)
+        r = tls_identity_new(buf_read(&chain), buf_read(&key), ret, ret_why);
+    buf_done(&chain);
+    buf_wipe(&key);
+    return r;
+}
+
+static void renew(struct control *c)
+{
+    struct tls_identity *id = NULL;
+    const char *why = "it could not be issued";
+
+    if (issue(c, &id, &why) < 0 || tls_context_set_identity(c->tls, id) < 0)
+        log_error("the server certificate was not renewed, the old one stays: %s", why);
+    tls_identity_unref(id);
+    timer_in(&c->renew, SERVER_CERT_TTL / 2);
+}
+
+static int open_tls(struct control *c, const char **ret_why)
+{
+    static const struct view alpn[] = {{"h2", 2}};
+    struct tls_identity *id = NULL;
+    struct tls_trust *trust = NULL;
+    struct view root = ca_root_pem(c->config.ca);
+    int r = issue(c, &id, ret_why);
+
+    if (r == 0)
+        r = tls_trust_new(&root, 1, &trust, ret_why);
+    if (r == 0)
+        r = tls_context_new(c->config.loop,
+                            &(struct tls_config){.server = true,
+                                                 .identity = id,
+                                                 .trust = trust,
+                                                 .client_cert = TLS_CLIENT_OPTIONAL,
+                                                 .alpn = alpn,
+                                                 .n_alpn = 1},
+                            &c->tls, ret_why);
+    tls_identity_unref(id);
+    tls_trust_unref(trust);
+    if (r == 0)
+        timer_in(&c->renew, SERVER_CERT_TTL / 2);
+    return r;
+}
+
+/* ---- life ---- */
+
+static void control_run(struct task *t, uint32_t events)
+{
+    struct control *c = CONTAINER_OF(t, struct control, task);
+
+    if (events & EVENT_STORE)
+        push_snapshot(c->push, store_take(c->store));
+    if (events & EVENT_PROXY)
+        push_proxies(c->push);
+    if (events & EVENT_RENEW)
+        renew(c);
+}
+
+static int open_ports(struct control *c, const char **ret_why)
+{
+    const struct {
+        const struct addr *at;
+        struct tls_context *tls;
+        enum http_version version;
+        void (*serve)(void *arg, const struct port_request *q);
+        void *arg;
+        const char *why;
+    } rows[PORTS] = {
+        {&c->config.xds_plain, NULL, HTTP_2, serve_grpc, c, "cannot listen for xDS in plaintext"},
+        {&c->config.xds_tls, c->tls, HTTP_2, serve_grpc, c, "cannot listen for xDS over TLS"},
+        {&c->config.debug, NULL, HTTP_1, debug_serve, c->debug, "cannot listen for metrics and debugging"},
+        {&c->config.ready, NULL, HTTP_1, debug_serve, c->debug, "cannot listen for readiness"},
+    };
+
+    for (int i = 0; i < PORTS; i++) {
+        struct port_config p = {.loop = c->config.loop,
+                                .http = c->http,
+                                .at = *rows[i].at,
+                                .tls = rows[i].tls,
+                                .version = rows[i].version,
+                                .serve = rows[i].serve,
+                                .arg = rows[i].arg};
+        int r;
+
+        if (rows[i].at->family == ADDR_NONE || (i == 1 && !c->tls))
+            continue;
+        r = port_open(&p, &c->ports[i]);
+        if (r < 0) {
+            *ret_why = rows[i].why;
+            return r;
+        }
+    }
+    return 0;
+}
+
+static int start(struct control *c, const char **ret_why)
+{
+    struct loop *l = c->config.loop;
+    int r = 0;
+
+    if (c->config.ca) {
+        c->ca = ca_service_new(&(struct ca_service_config){l, c->config.ca, c->reviewer, c->config.trust_domain});
+        r = open_tls(c, ret_why);
+    }
+    if (r == 0 && c->config.kube)
+        c->kube = source_kube_new(l, c->config.kube, c->store);
+    if (r == 0 && c->config.config) {
+        *ret_why = "the folder of configuration cannot be read";
+        r = source_file_new(l, c->config.config, c->store, &c->files);
+    }
+    if (r < 0)
+        return r;
+    c->debug = debug_new(&(struct debug_config){.loop = l,
+                                                .store = c->store,
+                                                .push = c->push,
+                                                .xds = c->xds,
+                                                .ca = c->config.ca,
+                                                .ca_service = c->ca,
+                                                .kube = c->kube,
+                                                .cluster_id = c->config.cluster_id});
+    return open_ports(c, ret_why);
+}
+
+int control_new(const struct control_config *config, struct control **ret_control, const char **ret_why)
+{
+    struct control *c = calloc(1, sizeof(*c));
+    int r;
+
+    must(c != NULL);
+    c->config = *config;
+    list_init(&c->admissions);
+    task_init(&c->task, config->loop, control_run, "control");
+    timer_init(&c->renew, &c->task, EVENT_RENEW);
+    c->http = http_shared_new(config->loop);
+    c->store = store_new(config->loop, &c->task, EVENT_STORE);
+    c->xds = xds_server_new(config->loop, &c->task, EVENT_PROXY);
+    c->push = push_new(&(struct push_config){config->loop, c->store, c->xds, config->open});
+    c->reviewer = reviewer_new(&(struct reviewer_config){.loop = config->loop,
+                                                         .kube = config->keys ? NULL : config->kube,
+                                                         .keys = config->keys,
+                                                         .issuer = config->issuer,
+                                                         .audience = VIEW("istio-ca"),
+                                                         .trust_domain = config->trust_domain});
+    r = start(c, ret_why);
+    if (r < 0) {
+        control_free(c);
+        return r;
+    }
+    *ret_control = c;
+    return 0;
+}
+
+struct control *control_free(struct control *c)
+{
+    if (!c)
+        return NULL;
+    LIST_EACH (&c->admissions, struct admission, link, a) {
+        admission_free(a);
+    }
+    ca_service_free(c->ca);
+    xds_server_free(c->xds);
+    for (int i = 0; i < PORTS; i++)
+        port_free(c->ports[i]);
+    debug_free(c->debug);
+    source_kube_free(c->kube);
+    source_file_free(c->files);
+    push_free(c->push);
+    store_free(c->store);
+    reviewer_free(c->reviewer);
+    tls_context_free(c->tls);
+    http_shared_free(c->http);
+    timer_done(&c->renew);
+    task_done(&c->task);
+    free(c);
+    return NULL;
+}
+
+struct store *control_store(struct control *c)
+{
+    return c->store;
+}
+
+const struct addr *control_addr(const struct control *c, uint16_t standard_port)
+{
+    static const uint16_t standard[PORTS] = {15010, 15012, 15014, 8080};
+
+    for (int i = 0; i < PORTS; i++)
+        if (standard[i] == standard_port && c->ports[i])
+            return port_addr(c->ports[i]);
+    return NULL;
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+/* See push.h. */
+#include "control/push.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "compile/compile.h"
+#include "control/store.h"
+#include "net/loop.h"
+#include "xds/server.h"
+
+struct push {
+    struct push_config config;
+    struct store_snapshot *now;
+    struct compiler *compiler;
+    struct buf version;
+    struct push_stats stats;
+};
+
+/* Labels of the node as the compiler knows labels; same layout, other owner. */
+static struct proxy_facts facts_of(const struct xds_node *n, struct arena *a)
+{
+    struct proxy_facts f = {.kind = view_is(n->type, "router") ? PROXY_GATEWAY : PROXY_SIDECAR,
+                            .ns = n->ns,
+                            .pod = n->pod,
+                            .ip = n->ip,
+                            .cluster_id = n->cluster_id};
+
+    f.labels.n = n->n_labels;
+    f.labels.list = n->n_labels ? ARENA_ARRAY(a, struct label, n->n_labels) : NULL;
+    for (uint32_t i = 0; i < n->n_labels; i++)
+        f.labels.list[i] = (struct label){n->labels[i].name, n->labels[i].value};
+    return f;
+}
+
+static struct plan *without_secrets(struct plan *plan)
+{
+    struct plan *copy = plan_copy(plan);
+    struct arena a;
+    const struct resource **all;
+
+    arena_init(&a, 0);
+    all = plan_sorted(plan, RESOURCE_SECRET, &a);
+    for (uint32_t i = 0, n = plan_count(plan, RESOURCE_SECRET); i < n; i++)
+        plan_del(copy, RESOURCE_SECRET, all[i]->name);
+    arena_done(&a);
+    plan_unref(plan);
+    return copy;
+}
+
+static void publish(struct push *p, struct xds_proxy *proxy)
+{
+    struct proxy_facts facts;
+    struct plan *plan;
+    struct arena a;
+
+    if (!p->compiler)
+        return;
+    arena_init(&a, 1024);
+    facts = facts_of(&proxy->node, &a);
+    plan = compile_plan(p->compiler, &facts);
+    if (!proxy->identity.ns.n && !p->config.open && plan_count(plan, RESOURCE_SECRET))
+        plan = without_secrets(plan);
+    xds_proxy_publish(proxy, plan, buf_read(&p->version));
+    plan_unref(plan);
+    arena_done(&a);
+    p->stats.plans++;
+}
+
+void push_snapshot(struct push *p, struct store_snapshot *s)
+{
+    struct store_snapshot *old = p->now;
+    struct compiler *last = p->compiler;
+    uint64_t begin = clock_mono();
+
+    if (!s)
+        return;
+    p->compiler = compiler_new(s->mesh, last);
+    compiler_free(last);
+    p->now = s;
+    p->stats.snapshots++;
+    p->stats.last_at = loop_wall(p->config.loop);
+    buf_clear(&p->version);
+    clock_print_time(&p->version, p->stats.last_at);
+    buf_char(&p->version, '/');
+    buf_u64(&p->version, s->number);
+    LIST_EACH (xds_server_proxies(p->config.server), struct xds_proxy, link, proxy) {
+        publish(p, proxy);
+    }
+    store_release(p->config.store, old);
+    p->stats.last_compile_ns = clock_mono() - begin;
+}
+
+/* Empty: it may have what its node says that it is. */
+static struct view objection(const struct push *p, const struct xds_proxy *proxy)
+{
+    const struct xds_identity *who = &proxy->identity;
+
+    if (!view_is(proxy->node.type, "sidecar") && !view_is(proxy->node.type, "router"))
+        return VIEW("this type of proxy is not supported: only sidecar and router");
+    if (p->config.open || !who->ns.n) /* plaintext port: what is served there is public in the mesh */
+        return VIEW_NONE;
+    if (!view_eq(who->ns, proxy->node.ns))
+        return VIEW("the node's namespace is not that of its token");
+    if (proxy->node.service_account.n && !view_eq(who->service_account, proxy->node.service_account))
+        return VIEW("the node's service account is not that of its token");
+    return VIEW_NONE;
+}
+
+static void tell_nacks(const struct xds_proxy *proxy)
+{
+    for (int i = 0; i < RESOURCE_KINDS; i++)
+        if (proxy->types[i].nack.n)
+            log_warn("%.*s refused its %ss and keeps the last good ones: %.*s", VIEW_ARGS(proxy->id),
+                     resource_kind_name(i), VIEW_ARGS(proxy->types[i].nack));
+}
+
+void push_proxies(struct push *p)
+{
+    struct xds_proxy *proxy;
+
+    while ((proxy = xds_server_next(p->config.server))) {
+        struct view why;
+
+        if (proxy->gone) {
+            log_info("proxy %.*s disconnected", VIEW_ARGS(proxy->id));
+            xds_proxy_free(proxy);
+            continue;
+        }
+        if (proxy->user) { /* known: it has something to say */
+            tell_nacks(proxy);
+            continue;
+        }
+        why = objection(p, proxy);
+        if (why.n) {
+            log_warn("proxy %.*s refused: %.*s", VIEW_ARGS(proxy->id), VIEW_ARGS(why));
+            p->stats.refused++;
+            xds_proxy_refuse(proxy, GRPC_PERMISSION_DENIED, why);
+            continue;
+        }
+        log_info("proxy %.*s connected", VIEW_ARGS(proxy->id));
+        proxy->user = p;
+        publish(p, proxy);
+    }
+}
+
+struct push *push_new(const struct push_config *config)
+{
+    struct push *p = calloc(1, sizeof(*p));
+
+    must(p != NULL);
+    p->config = *config;
+    return p;
+}
+
+struct push *push_free(struct push *p)
+{
+    if (!p)
+        return NULL;
+    compiler_free(p->compiler);
+    store_release(p->config.store, p->now);
+    buf_done(&p->version);
+    free(p);
+    return NULL;
+}
+
+const struct push_stats *push_stats(const struct push *p)
+{
+    return &p->stats;
+}
+
+const struct store_snapshot *push_now(const struct push *p)
+{
+    return p->now;
+}
+
+struct view push_version(const struct push *p)
+{
+    return buf_read(&p->version);
+}

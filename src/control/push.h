@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+/* From snapshots to proxies: compiles a plan for each connected proxy and publishes it; the xDS server sends what differs.
+ *
+ *   struct push *p = push_new(&config);
+ *   push_snapshot(p, store_take(store));         // takes it; NULL is fine
+ *   push_proxies(p);                             // proxies that came or went: woken by the xDS server
+ *   push_free(p);
+ *
+ * A proxy is served only what its identity allows: its node's namespace must be that of its token or certificate, and
+ * secrets go to nobody that did not prove who it is.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/view.h"
+
+struct loop;
+struct push;
+struct store;
+struct store_snapshot;
+struct xds_proxy;
+struct xds_server;
+
+struct push_config {
+    struct loop *loop;
+    struct store *store;
+    struct xds_server *server;
+    bool open; /* identities are not asked for: simulations and tests */
+};
+
+struct push_stats {
+    uint64_t snapshots, plans, refused;
+    uint64_t last_compile_ns; /* of the last snapshot, all proxies */
+    uint64_t last_at;         /* wall ns */
+};
+
+struct push *push_new(const struct push_config *config) __attribute__((returns_nonnull));
+struct push *push_free(struct push *p); /* before the store and after the xDS server's streams; NULL */
+void push_snapshot(struct push *p, struct store_snapshot *s);
+void push_proxies(struct push *p);
+const struct push_stats *push_stats(const struct push *p);
+const struct store_snapshot *push_now(const struct push *p); /* NULL: none yet */
+struct view push_version(const struct push *p);              /* of the newest snapshot, as proxies see it */

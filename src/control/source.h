@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Where objects come from: an API server of the Kubernetes shape, or a folder of YAML on a machine without one. A source
+ * puts into the store what it learns, and says once that it has said everything.
+ *
+ *   struct source_kube *k = source_kube_new(loop, api, store);      source_kube_free(k);
+ *   r = source_file_new(loop, "/etc/weft", store, &f);              source_file_free(f);
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/must.h"
+#include "base/view.h"
+
+struct kube_client;
+struct loop;
+struct source_file;
+struct source_kube;
+struct store;
+
+struct source_kube *source_kube_new(struct loop *loop, struct kube_client *api, struct store *store)
+    __attribute__((returns_nonnull));
+struct source_kube *source_kube_free(struct source_kube *k); /* NULL */
+bool source_kube_connected(const struct source_kube *k);
+uint64_t source_kube_events(const struct source_kube *k);
+
+/* A file or a folder (its *.yaml, *.yml and *.json, not below). Changes are read as they happen. -errno: unreadable. */
+int source_file_new(struct loop *loop, const char *path, struct store *store, struct source_file **ret) must_check;
+struct source_file *source_file_free(struct source_file *f); /* NULL */

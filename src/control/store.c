@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: Apache-2.0
+/* See store.h. Objects that came in one text share a batch: its arena lives as long as one of them does. Replaced objects
+ * wait in the graveyard until no snapshot can know them any more.
+ */
+#include "control/store.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "mesh/parse.h"
+#include "net/loop.h"
+#include "net/timer.h"
+#include "wire/node.h"
+
+#define STORE_DEBOUNCE (100 * NS_PER_MS)
+enum { EVENT_DUE = 1 };
+
+struct batch {
+    struct arena arena;
+    uint32_t refs;
+};
+
+struct entry {
+    struct batch *batch;
+    struct object *object;
+    struct view key, file; /* file: in the batch's arena; empty: an API server's */
+    uint64_t dead_since;   /* number of the first snapshot that does not have it */
+    struct list link;      /* in the graveyard */
+    bool seen;             /* while a file is read again */
+    char key_text[];
+};
+
+struct rejected {
+    struct arena arena;
+    struct diags diags;
+    char key[];
+};
+
+struct store {
+    struct loop *loop;
+    struct task *owner;
+    uint32_t bits;
+    struct task task;
+    struct timer due;
+    struct map entries;  /* "<kind>/ns/name" → struct entry */
+    struct map rejected; /* file, or kind/ns/name → struct rejected */
+    struct list graveyard;
+    uint32_t counts[MESH_KINDS];
+    uint32_t waiting; /* sources that have not spoken */
+    uint64_t last_told, number;
+    uint32_t n_alive; /* snapshots not released */
+    bool changed;
+};
+
+/* ---- telling ---- */
+
+static void tell(struct store *st)
+{
+    uint64_t now = loop_now(st->loop);
+
+    st->changed = true;
+    if (st->waiting)
+        return;
+    if (!st->last_told || now - st->last_told >= STORE_DEBOUNCE) {
+        st->last_told = now;
+        task_wake(st->owner, st->bits);
+    } else if (!timer_is_set(&st->due)) {
+        timer_set(&st->due, st->last_told + STORE_DEBOUNCE);
+    }
+}
+
+static void store_run(struct task *t, uint32_t events)
+{
+    struct store *st = CONTAINER_OF(t, struct store, task);
+
+    if (!st->changed || st->waiting)
+        return;
+    st->last_told = loop_now(st->loop);
+    task_wake(st->owner, st->bits);
+}
+
+void store_expect(struct store *st)
+{
+    st->waiting++;
+}
+
+void store_synced(struct store *st)
+{
+    must(st->waiting > 0);
+    if (--st->waiting == 0)
+        tell(st);
+}
+
+bool store_ready(const struct store *st)
+{
+    return st->waiting == 0;
+}
+
+/* ---- entries ---- */
+
+static void batch_unref(struct batch *b)
+{
+    if (--b->refs == 0) {
+        arena_done(&b->arena);
+        free(b);
+    }
+}
+
+static struct batch *batch_new(void)
+{
+    struct batch *b = calloc(1, sizeof(*b));
+
+    must(b != NULL);
+    arena_init(&b->arena, 2048);
+    b->refs = 1;
+    return b;
+}
+
+static void entry_free(struct entry *e)
+{
+    batch_unref(e->batch);
+    free(e);
+}
+
+static void bury(struct store *st, struct entry *e)
+{
+    st->counts[e->object->kind]--;
+    if (!st->n_alive) {
+        entry_free(e);
+        return;
+    }
+    e->dead_since = st->number + 1;
+    list_push(&st->graveyard, &e->link);
+}
+
+static struct view key_print(struct buf *b, enum mesh_kind kind, struct view ns, struct view name)
+{
+    buf_clear(b);
+    buf_printf(b, "%d/%.*s/%.*s", (int)kind, VIEW_ARGS(ns), VIEW_ARGS(name));
+    return buf_read(b);
+}
+
+static void put(struct store *st, struct batch *batch, struct object *o, struct view file)
+{
+    struct buf b = {0};
+    struct view key = key_print(&b, o->kind, o->meta.ns, o->meta.name);
+    struct entry *old = map_get(&st->entries, key), *e = malloc(sizeof(*e) + key.n);
+
+    must(e != NULL);
+    memcpy(e->key_text, key.p, key.n);
+    *e = (struct entry){.batch = batch, .object = o, .key = {e->key_text, key.n}, .file = file, .seen = true};
+    list_init(&e->link);
+    batch->refs++;
+    map_put(&st->entries, e->key, e);
+    st->counts[o->kind]++;
+    if (old)
+        bury(st, old);
+    buf_done(&b);
+}
+
+/* ---- what was rejected ---- */
+
+static void forgive(struct store *st, struct view key)
+{
+    struct rejected *r = map_del(&st->rejected, key);
+
+    if (r) {
+        arena_done(&r->arena);
+        free(r);
+    }
+}
+
+/* Parses once more with a place of its own for the diagnostics, which live until the object is good or gone. */
+static void reject(struct store *st, struct view key, const struct diags *from)
+{
+    struct rejected *r = malloc(sizeof(*r) + key.n);
+
+    forgive(st, key);
+    must(r != NULL);
+    memcpy(r->key, key.p, key.n);
+    arena_init(&r->arena, 1024);
+    diags_init(&r->diags, &r->arena);
+    LIST_EACH (&from->all, struct diag, link, d) {
+        struct diag *copy = diag_add(&r->diags, d->severity, d->code, NULL);
+        copy->at = d->at;
+        copy->at.file = arena_view(&r->arena, d->at.file);
+        copy->at.api_version = arena_view(&r->arena, d->at.api_version);
+        copy->at.kind = arena_view(&r->arena, d->at.kind);
+        copy->at.ns = arena_view(&r->arena, d->at.ns);
+        copy->at.name = arena_view(&r->arena, d->at.name);
+        copy->at.path = arena_view(&r->arena, d->at.path);
+        copy->title = arena_view(&r->arena, d->title);
+        copy->label = arena_view(&r->arena, d->label);
+        copy->effect = arena_view(&r->arena, d->effect);
+        copy->hint = arena_view(&r->arena, d->hint);
+        copy->source_line = arena_view(&r->arena, d->source_line);
+    }
+    map_put(&st->rejected, view_make(r->key, key.n), r);
+}
+
+/* ---- sources ---- */
+
+void store_put_json(struct store *st, struct view json)
+{
+    struct batch *batch = batch_new();
+    struct node *tree = NULL;
+    struct object *o = NULL;
+    struct object_key k;
+    struct diags diags;
+    struct buf key = {0};
+    enum mesh_kind kind;
+
+    diags_init(&diags, &batch->arena);
+    if (node_parse(&batch->arena, arena_view(&batch->arena, json), &tree, NULL) == 0 && tree &&
+        mesh_key(tree, &k) == 0 && mesh_kind_of(k.api_version, k.kind, &kind) == 0) {
+        key_print(&key, kind, k.ns, k.name);
+        if (mesh_decode(&batch->arena, &diags, NULL, tree, &o) == 0) {
+            forgive(st, buf_read(&key));
+            put(st, batch, o, VIEW_NONE);
+            tell(st);
+        } else {
+            reject(st, buf_read(&key), &diags);
+        }
+    }
+    buf_done(&key);
+    batch_unref(batch);
+}
+
+static void sweep_file(struct store *st, struct view path)
+{
+    MAP_EACH (&st->entries, it) {
+        struct entry *e = it->value;
+        if (!e->seen && view_eq(e->file, path)) {
+            map_del(&st->entries, it->key);
+            bury(st, e);
+        }
+    }
+}
+
+static void mark_file(struct store *st, struct view path)
+{
+    MAP_EACH (&st->entries, it) {
+        struct entry *e = it->value;
+        if (view_eq(e->file, path))
+            e->seen = false;
+    }
+}
+
+int store_put_file(struct store *st, struct view path, struct view text)
+{
+    struct batch *batch = batch_new();
+    struct view file = arena_view(&batch->arena, path);
+    struct object_list objects = {0};
+    struct diags diags;
+    int r;
+
+    diags_init(&diags, &batch->arena);
+    r = mesh_parse(&batch->arena, &diags, &(struct mesh_source){.file = file, .text = text}, &objects);
+    mark_file(st, path);
+    for (uint32_t i = 0; i < objects.n; i++)
+        put(st, batch, objects.list[i], file);
+    if (r == 0) {
+        sweep_file(st, path);
+        forgive(st, path);
+    } else {
+        reject(st, path, &diags);
+    }
+    batch_unref(batch);
+    tell(st);
+    return r;
+}
+
+void store_del_file(struct store *st, struct view path)
+{
+    mark_file(st, path);
+    sweep_file(st, path);
+    forgive(st, path);
+    tell(st);
+}
+
+void store_del(struct store *st, enum mesh_kind kind, struct view ns, struct view name)
+{
+    struct buf b = {0};
+    struct entry *e = map_del(&st->entries, key_print(&b, kind, ns, name));
+
+    forgive(st, buf_read(&b));
+    buf_done(&b);
+    if (e) {
+        bury(st, e);
+        tell(st);
+    }
+}
+
+/* ---- snapshots ---- */
+
+struct store_snapshot *store_take(struct store *st)
+{
+    struct store_snapshot *s;
+    struct object **list;
+
+    if (!st->changed || st->waiting)
+        return NULL;
+    s = calloc(1, sizeof(*s));
+    must(s != NULL);
+    arena_init(&s->arena, 16 * 1024);
+    diags_init(&s->diags, &s->arena);
+    list = ARENA_ARRAY(&s->arena, struct object *, map_size(&st->entries) + 1);
+    MAP_EACH (&st->entries, it) {
+        list[s->n_objects++] = ((struct entry *)it->value)->object;
+    }
+    s->mesh = snapshot_new(&s->arena, &s->diags, list, s->n_objects);
+    s->number = ++st->number;
+    st->n_alive++;
+    st->changed = false;
+    timer_rest(&st->due);
+    return s;
+}
+
+/* Snapshots are released in the order in which they were taken, so what died at or before the oldest one still alive is
+ * known to nobody. */
+void store_release(struct store *st, struct store_snapshot *s)
+{
+    if (!s)
+        return;
+    st->n_alive--;
+    LIST_EACH (&st->graveyard, struct entry, link, e) {
+        if (!st->n_alive || e->dead_since <= s->number + 1) {
+            list_del(&e->link);
+            entry_free(e);
+        }
+    }
+    arena_done(&s->arena);
+    free(s);
+}
+
+/* ---- life and views ---- */
+
+struct store *store_new(struct loop *loop, struct task *owner, uint32_t bits)
+{
+    struct store *st = calloc(1, sizeof(*st));
+
+    must(st != NULL);
+    st->loop = loop;
+    st->owner = owner;
+    st->bits = bits;
+    map_init(&st->entries, NULL);
+    map_init(&st->rejected, NULL);
+    list_init(&st->graveyard);
+    task_init(&st->task, loop, store_run, "store");
+    timer_init(&st->due, &st->task, EVENT_DUE);
+    return st;
+}
+
+struct store *store_free(struct store *st)
+{
+    if (!st)
+        return NULL;
+    must(st->n_alive == 0);
+    MAP_EACH (&st->entries, it) {
+        entry_free(it->value);
+    }
+    map_done(&st->entries);
+    MAP_EACH (&st->rejected, it) {
+        struct rejected *r = it->value;
+        arena_done(&r->arena);
+        free(r);
+    }
+    map_done(&st->rejected);
+    LIST_EACH (&st->graveyard, struct entry, link, e) {
+        entry_free(e);
+    }
+    timer_done(&st->due);
+    task_done(&st->task);
+    free(st);
+    return NULL;
+}
+
+void store_print_json(const struct store *st, struct buf *out)
+{
+    bool first = true;
+
+    buf_char(out, '[');
+    MAP_EACH (&st->entries, it) {
+        const struct entry *e = it->value;
+        if (e->object->kind == KIND_SECRET || !e->object->node)
+            continue;
+        buf_str(out, first ? "\n" : ",\n");
+        first = false;
+        node_print_json(e->object->node, out);
+    }
+    buf_str(out, "\n]\n");
+}
+
+void store_print_rejected(const struct store *st, struct buf *out)
+{
+    bool first = true;
+
+    buf_char(out, '[');
+    MAP_EACH (&st->rejected, it) {
+        const struct rejected *r = it->value;
+        LIST_EACH (&r->diags.all, struct diag, link, d) {
+            buf_str(out, first ? "\n" : ",\n");
+            first = false;
+            diag_print_json(d, out);
+        }
+    }
+    buf_str(out, "\n]\n");
+}
+
+uint32_t store_count(const struct store *st, enum mesh_kind kind)
+{
+    return st->counts[kind];
+}
+
+uint32_t store_rejected(const struct store *st)
+{
+    return map_size(&st->rejected);
+}

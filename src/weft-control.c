@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+/* weft-control: the control plane. Reads objects from an API server or a folder, tells proxies what to do over xDS, signs
+ * their certificates. Flags and ports are few, with Istio's numbers; what it does is in control/control.h.
+ *
+ *   weft-control --kube /var/run/weft/kube/api.sock            in a sandbox: objects, and who tokens belong to
+ *   weft-control --config /etc/weft --token-keys jwks.json     on machines without Kubernetes
+ *
+ * Environment: DEFAULT_WORKLOAD_CERT_TTL, MAX_WORKLOAD_CERT_TTL (24h, 2160h), CLUSTER_ID.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "control/control.h"
+#include "kube/client.h"
+#include "net/loop.h"
+#include "net/signals.h"
+#include "trust/ca.h"
+#include "trust/token.h"
+
+enum { EVENT_SIGNAL = 1 };
+
+static const char usage[] =
+    "weft-control: the control plane of weft\n"
+    "\n"
+    "  --kube PATH           Unix socket of an API server (@name: abstract)\n"
+    "  --config PATH         folder or file of manifests, read again when it changes\n"
+    "  --token-keys FILE     JWKS or PEM of who signs tokens, instead of asking the API server\n"
+    "  --token-issuer URL    and what their iss must be\n"
+    "  --ca-dir DIR          cacerts: ca-cert.pem ca-key.pem root-cert.pem cert-chain.pem (/etc/cacerts)\n"
+    "  --ca-keep DIR         where a root that is made here is kept, when --ca-dir has none (default: not kept)\n"
+    "  --trust-domain NAME   of the mesh (cluster.local)\n"
+    "  --cluster-id NAME     of this cluster (Kubernetes, or $CLUSTER_ID)\n"
+    "  --listen ADDRESS      to listen on (0.0.0.0)\n"
+    "  --xds-port N          xDS and CA in plaintext (15010; 0: none)\n"
+    "  --xds-tls-port N      xDS and CA over TLS (15012)\n"
+    "  --debug-port N        /metrics, /debug/… (15014)\n"
+    "  --ready-port N        /ready (8080)\n"
+    "  --log LEVEL           error, warn, info, debug (info)\n"
+    "  --log-json            one JSON object a line\n"
+    "  --version, --help\n";
+
+enum option_id {
+    OPT_KUBE = 256,
+    OPT_CONFIG,
+    OPT_TOKEN_KEYS,
+    OPT_TOKEN_ISSUER,
+    OPT_CA_DIR,
+    OPT_CA_KEEP,
+    OPT_TRUST_DOMAIN,
+    OPT_CLUSTER_ID,
+    OPT_LISTEN,
+    OPT_XDS_PORT,
+    OPT_XDS_TLS_PORT,
+    OPT_DEBUG_PORT,
+    OPT_READY_PORT,
+    OPT_LOG,
+    OPT_LOG_JSON,
+    OPT_VERSION,
+    OPT_HELP,
+    OPT_END,
+};
+
+static const struct option longs[] = {
+    {"kube", required_argument, NULL, OPT_KUBE},
+    {"config", required_argument, NULL, OPT_CONFIG},
+    {"token-keys", required_argument, NULL, OPT_TOKEN_KEYS},
+    {"token-issuer", required_argument, NULL, OPT_TOKEN_ISSUER},
+    {"ca-dir", required_argument, NULL, OPT_CA_DIR},
+    {"ca-keep", required_argument, NULL, OPT_CA_KEEP},
+    {"trust-domain", required_argument, NULL, OPT_TRUST_DOMAIN},
+    {"cluster-id", required_argument, NULL, OPT_CLUSTER_ID},
+    {"listen", required_argument, NULL, OPT_LISTEN},
+    {"xds-port", required_argument, NULL, OPT_XDS_PORT},
+    {"xds-tls-port", required_argument, NULL, OPT_XDS_TLS_PORT},
+    {"debug-port", required_argument, NULL, OPT_DEBUG_PORT},
+    {"ready-port", required_argument, NULL, OPT_READY_PORT},
+    {"log", required_argument, NULL, OPT_LOG},
+    {"log-json", no_argument, NULL, OPT_LOG_JSON},
+    {"version", no_argument, NULL, OPT_VERSION},
+    {"help", no_argument, NULL, OPT_HELP},
+    {NULL, 0, NULL, 0},
+};
+
+struct program {
+    const char *opt[OPT_END - OPT_KUBE];
+    struct task task;
+    struct loop *loop;
+    struct signals signals;
+    struct control_config config;
+    struct kube_client *kube;
+    struct ca *ca;
+    struct token_keys *keys;
+};
+
+static const char *option(const struct program *p, enum option_id id, const char *absent)
+{
+    return p->opt[id - OPT_KUBE] ? p->opt[id - OPT_KUBE] : absent;
+}
+
+static int fail(const char *what, const char *why)
+{
+    log_error("%s: %s", what, why);
+    return EXIT_FAILURE;
+}
+
+static int read_file(const char *path, struct buf *out)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = 1;
+    size_t room;
+
+    if (fd < 0)
+        return -errno;
+    while (n > 0 && buf_len(out) < (1u << 20)) {
+        char *to = buf_room(out, 4096, &room);
+        n = read(fd, to, room);
+        if (n > 0)
+            buf_added(out, (size_t)n);
+    }
+    n = n < 0 ? -errno : 0;
+    close(fd);
+    return (int)n;
+}
+
+static int duration_of(const char *name, uint64_t *ret)
+{
+    const char *text = getenv(name);
+
+    return text && *text ? clock_parse_duration(view_of(text), ret) : 0;
+}
+
+static int load_ca(struct program *p)
+{
+    struct ca_options o = {.trust_domain = p->config.trust_domain};
+    const char *keep = option(p, OPT_CA_KEEP, NULL), *why = "";
+    int r;
+
+    if (duration_of("DEFAULT_WORKLOAD_CERT_TTL", &o.default_ttl) < 0 ||
+        duration_of("MAX_WORKLOAD_CERT_TTL", &o.max_ttl) < 0)
+        return fail("DEFAULT_WORKLOAD_CERT_TTL, MAX_WORKLOAD_CERT_TTL", "not a duration like 24h");
+    r = ca_load(option(p, OPT_CA_DIR, "/etc/cacerts"), &o, &p->ca, &why);
+    if (r == -ENOENT && keep)
+        r = ca_load(keep, &o, &p->ca, &why);
+    if (r == -ENOENT) {
+        r = ca_new(&o, clock_wall(), &p->ca, &why);
+        if (r == 0 && keep && ((mkdir(keep, 0700) < 0 && errno != EEXIST) || ca_save(p->ca, keep) < 0))
+            log_warn("the new root could not be kept in %s: every restart makes another one", keep);
+        if (r == 0)
+            log_info("made a self-signed root for %.*s", VIEW_ARGS(p->config.trust_domain));
+    }
+    return r < 0 ? fail("certificate authority", why && *why ? why : strerror(-r)) : 0;
+}
+
+static int load_keys(struct program *p)
+{
+    const char *path = option(p, OPT_TOKEN_KEYS, NULL), *why = "";
+    struct buf text = {0};
+    int r;
+
+    if (!path)
+        return 0;
+    r = read_file(path, &text);
+    if (r < 0)
+        why = strerror(-r);
+    else if (view_starts(view_trim(buf_read(&text)), VIEW("{")))
+        r = token_keys_from_jwks(buf_read(&text), &p->keys, &why);
+    else
+        r = token_keys_from_pem(buf_read(&text), &p->keys, &why);
+    buf_done(&text);
+    return r < 0 ? fail(path, why) : 0;
+}
+
+static int address(const struct program *p, enum option_id id, const char *standard, struct addr *ret)
+{
+    uint64_t port;
+
+    *ret = (struct addr){0};
+    if (view_u64(view_of(option(p, id, standard)), &port) < 0 || port > 65535)
+        return fail(option(p, id, standard), "not a port");
+    if (port && addr_parse_ip(view_of(option(p, OPT_LISTEN, "0.0.0.0")), (uint16_t)port, ret) < 0)
+        return fail(option(p, OPT_LISTEN, ""), "not an IP address");
+    return 0;
+}
+
+static int configure(struct program *p)
+{
+    const char *kube = option(p, OPT_KUBE, NULL), *cluster = getenv("CLUSTER_ID");
+    enum log_level level;
+
+    if (log_parse_level(option(p, OPT_LOG, "info"), &level) < 0)
+        return fail(option(p, OPT_LOG, ""), "not a log level");
+    log_set(level, option(p, OPT_LOG_JSON, NULL) != NULL);
+    if (!kube && !option(p, OPT_CONFIG, NULL))
+        return fail("weft-control", "nothing to read from: give --kube or --config");
+    p->config.trust_domain = view_of(option(p, OPT_TRUST_DOMAIN, "cluster.local"));
+    p->config.cluster_id = view_of(option(p, OPT_CLUSTER_ID, cluster && *cluster ? cluster : "Kubernetes"));
+    p->config.config = option(p, OPT_CONFIG, NULL);
+    p->config.issuer = view_of(option(p, OPT_TOKEN_ISSUER, ""));
+    if (address(p, OPT_XDS_PORT, "15010", &p->config.xds_plain) ||
+        address(p, OPT_XDS_TLS_PORT, "15012", &p->config.xds_tls) ||
+        address(p, OPT_DEBUG_PORT, "15014", &p->config.debug) || address(p, OPT_READY_PORT, "8080", &p->config.ready) ||
+        load_ca(p) || load_keys(p))
+        return EXIT_FAILURE;
+    p->loop = loop_new(&(struct loop_options){.name = "control"});
+    if (!p->loop)
+        return fail("event loop", strerror(errno));
+    if (kube)
+        p->kube = kube_client_new(
+            p->loop, &(struct kube_config){.unix_path = view_of(kube), .agent = VIEW("weft-control/" WEFT_VERSION)});
+    p->config.loop = p->loop;
+    p->config.kube = p->kube;
+    p->config.ca = p->ca;
+    p->config.keys = p->keys;
+    return 0;
+}
+
+static void program_run(struct task *t, uint32_t events)
+{
+    struct program *p = CONTAINER_OF(t, struct program, task);
+    int sig;
+
+    while ((sig = signals_take(&p->signals))) {
+        log_info("signal %d: stopping", sig);
+        loop_stop(p->loop);
+    }
+}
+
+static int run(struct program *p)
+{
+    struct control *control = NULL;
+    const char *why = "";
+    int r;
+
+    task_init(&p->task, p->loop, program_run, "signals");
+    r = signals_open(&p->signals, p->loop, (int[]){SIGTERM, SIGINT, 0}, &p->task, EVENT_SIGNAL);
+    if (r < 0)
+        return fail("signals", strerror(-r));
+    r = control_new(&p->config, &control, &why);
+    if (r < 0) {
+        log_error("%s: %s", why, strerror(-r));
+    } else {
+        log_info("weft-control " WEFT_VERSION " serves trust domain %.*s", VIEW_ARGS(p->config.trust_domain));
+        loop_run(p->loop);
+    }
+    control_free(control);
+    signals_done(&p->signals);
+    task_done(&p->task);
+    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    struct program p = {.signals.fd = -1};
+    int id, r;
+
+    while ((id = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+        if (id < OPT_KUBE || id >= OPT_END) {
+            fputs("weft-control --help lists the flags\n", stderr);
+            return 64;
+        }
+        p.opt[id - OPT_KUBE] = optarg ? optarg : "";
+    }
+    if (option(&p, OPT_HELP, NULL) || option(&p, OPT_VERSION, NULL)) {
+        fputs(option(&p, OPT_HELP, NULL) ? usage : "weft-control " WEFT_VERSION "\n", stdout);
+        return 0;
+    }
+    if (optind < argc) {
+        fprintf(stderr, "%s: weft-control takes no arguments, only flags; see --help\n", argv[optind]);
+        return 64;
+    }
+    r = configure(&p);
+    if (r == 0)
+        r = run(&p);
+    kube_client_free(p.kube);
+    ca_unref(p.ca);
+    token_keys_unref(p.keys);
+    loop_free(p.loop);
+    return r;
+}
