@@ -259,24 +259,31 @@ static void add_chain(struct inbound *in, const struct inbound_port *ip, const s
     c->tcp = manager_tcp(in->s, a, cluster, cluster);
 }
 
-static void skip_inspector(struct inbound *in, enum listener_filter what, uint32_t port)
+static enum declared declared_of(const struct inbound_port *ip)
 {
-    *ARENA_PUSH(in->a, in->l->skips, in->l->n_skips) = (struct inspect_skip){what, (uint16_t)port, (uint16_t)port};
+    return !ip->port || port_is_sniffed(ip->port) ? UNDECLARED : port_is_http(ip->port) ? DECLARED_HTTP : DECLARED_TCP;
+}
+
+/* On declared ports nobody waits for bytes to tell HTTP apart, nor TLS where only plaintext is served. */
+static void skip_inspectors(struct inbound *in, enum listener_filter what)
+{
+    for (uint32_t i = 0; i < in->n_ports; i++) {
+        const struct inbound_port *ip = &in->ports[i];
+        bool plain = policy_mtls(in->s->c, in->proxy->ns, &in->proxy->labels, ip->target) == MTLS_DISABLE;
+        if (declared_of(ip) == UNDECLARED || (what == INSPECT_TLS && !plain))
+            continue;
+        *ARENA_PUSH(in->a, in->l->skips, in->l->n_skips) =
+            (struct inspect_skip){what, (uint16_t)ip->target, (uint16_t)ip->target};
+    }
 }
 
 static void add_port(struct inbound *in, const struct inbound_port *ip)
 {
     enum mtls_mode mode = policy_mtls(in->s->c, in->proxy->ns, &in->proxy->labels, ip->target);
-    enum declared declared = !ip->port || port_is_sniffed(ip->port) ? UNDECLARED
-                             : port_is_http(ip->port)               ? DECLARED_HTTP
-                                                                    : DECLARED_TCP;
+    enum declared declared = declared_of(ip);
     for (size_t i = 0; i < COUNT_OF(chain_rules); i++)
         if (chain_rules[i].mode == mode && chain_rules[i].declared == declared)
             add_chain(in, ip, &chain_rules[i]);
-    if (declared != UNDECLARED)
-        skip_inspector(in, INSPECT_HTTP, ip->target);
-    if (declared != UNDECLARED && mode == MTLS_DISABLE)
-        skip_inspector(in, INSPECT_TLS, ip->target);
 }
 
 static void start_listener(struct inbound *in)
@@ -309,6 +316,8 @@ void compile_inbound(struct scope *s, struct plan *p, const struct proxy_facts *
         add_port(&in, &in.ports[i]);
     }
     add_port(&in, &(struct inbound_port){0}); /* every other port */
+    skip_inspectors(&in, INSPECT_TLS);
+    skip_inspectors(&in, INSPECT_HTTP);
     scope_put(s->c, p, in.l);
     arena_done(&in.scratch);
 }

@@ -11,7 +11,7 @@
  *   # ask: GET http://ratings:9080/x a=b    ask the plan what it would do with such a request (header a with value b);
  *                                           also https, tcp and tls; sni=, alpn=a,b and via=LISTENER say more
  * The answers to # ask follow the resources: virtual host, route, destinations, and NC, UH or NR where they fail.
- * Every plan is also checked: what it names exists, its tables build, nothing in it refers to another resource.
+ * Every plan is also checked: what it names exists, its tables build, and over xDS it arrives as it was sent.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -23,6 +23,7 @@
 #include "compile/compile.h"
 #include "mesh/parse.h"
 #include "plan/print.h"
+#include "xds/codec.h"
 
 struct request {
     struct view method, url;
@@ -290,6 +291,36 @@ static void answer(struct buf *out, const struct plan *p, const struct request *
 
 /* --- checks that hold for every plan --- */
 
+/* plan → xDS → plan is the identity, by the printed form. */
+static void check_wire(const struct test_case *t, const struct resource *r)
+{
+    struct xds_codec *codec = xds_codec_new();
+    struct buf bytes = {0}, sent = {0}, arrived = {0};
+    struct resource *there;
+    struct view why, a, b, x, y;
+    xds_encode(r, &bytes);
+    if (xds_decode(codec, r->kind, buf_read(&bytes), &there, &why) < 0) {
+        fail(t, "refused over xDS", why);
+    } else {
+        resource_print(&sent, r);
+        resource_print(&arrived, there);
+        for (a = buf_read(&sent), b = buf_read(&arrived); view_cut(&a, '\n', &x) && view_cut(&b, '\n', &y);)
+            if (!view_eq(x, y)) {
+                fprintf(stderr, "%.*s\n  sent:    %.*s\n  arrived: %.*s\n", VIEW_ARGS(r->name), VIEW_ARGS(x),
+                        VIEW_ARGS(y));
+                fail(t, "changed over xDS", r->name);
+                break;
+            }
+        if (buf_len(&sent) != buf_len(&arrived))
+            fail(t, "not the same length over xDS", r->name);
+        resource_unref(there);
+    }
+    buf_done(&bytes);
+    buf_done(&sent);
+    buf_done(&arrived);
+    xds_codec_free(codec);
+}
+
 static void check_resource(const struct test_case *t, const struct plan *p, const struct resource *r)
 {
     struct view error;
@@ -297,6 +328,7 @@ static void check_resource(const struct test_case *t, const struct plan *p, cons
         fail(t, "not sealed", r->name);
     if (resource_prepare((struct resource *)r, &error) < 0)
         fail(t, "does not prepare", error);
+    check_wire(t, r);
     if (r->kind != RESOURCE_LISTENER)
         return;
     const struct listener *l = (const struct listener *)r;
