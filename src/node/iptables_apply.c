@@ -141,7 +141,11 @@ static int restore(const struct family_tools *tools, struct view text)
 {
     const char *const argv[] = {tools->restore, "--noflush", NULL};
     struct buf out = {0};
-    log_info("running %s --noflush with:\n%.*s", tools->restore, VIEW_ARGS(text));
+    log_info("running %s --noflush with:", tools->restore);
+    if (log_on(LOG_INFO)) { /* as they are, a rule a line */
+        fwrite(text.p, 1, text.n, stdout);
+        fflush(stdout);
+    }
     int code = run(argv, text, &out);
     if (code)
         log_error("%s failed with code %d: %.*s", tools->restore, code, VIEW_ARGS(view_trim(buf_read(&out))));

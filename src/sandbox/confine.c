@@ -94,7 +94,7 @@ static void make_root(const struct confinement *c)
     if (mkdir(upper, 0755) < 0 || mkdir(work, 0755) < 0 || mkdir(root, 0755) < 0)
         fail(c, "cannot make the container's folders");
     snprintf(options, sizeof(options), "lowerdir=/,upperdir=%s,workdir=%s", upper, work);
-    mount_or_fail(c, "overlay", root, "overlay", 0, options);
+    mount_or_fail(c, "overlay", root, "overlay", MS_NODEV, options);
     if (chdir(root) < 0)
         fail(c, "cannot enter the container's root");
     mount_or_fail(c, "proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
@@ -153,15 +153,49 @@ static bool below(const char *path, const char *folder)
     return strncmp(path, folder, n) == 0 && path[n] == '/';
 }
 
+/* Another file system of the machine, as the root: an overlay of its own, or read-only where the kernel refuses that. */
+static void show_file_system(const struct confinement *c, const char *where, size_t number)
+{
+    char host[4200], upper[600], work[600], options[6000];
+    struct stat st;
+    snprintf(host, sizeof(host), HOST "%s", where);
+    if (stat(host, &st) < 0)
+        return;
+    snprintf(upper, sizeof(upper), HOST "%s/upper%zu", c->dir, number);
+    snprintf(work, sizeof(work), HOST "%s/work%zu", c->dir, number);
+    snprintf(options, sizeof(options), "lowerdir=%s,upperdir=%s,workdir=%s", host, upper, work);
+    if (S_ISDIR(st.st_mode) && mkdir(upper, 0755) == 0 && mkdir(work, 0755) == 0 &&
+        chmod(upper, st.st_mode & 07777) == 0 && mount("overlay", where, "overlay", MS_NODEV | MS_NOSUID, options) == 0)
+        return;
+    if (mount(host, where, NULL, MS_BIND, NULL) == 0)
+        (void)!mount(NULL, where, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV | MS_NOSUID, NULL);
+}
+
+/* Root in a container is root of the machine to the kernel: what changes the machine is out of its reach. */
+static void protect_machine(const struct confinement *c)
+{
+    static const char *const read_only[] = {"/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs",
+                                            "/dev"};
+    static const char *const hidden[] = {"/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/sched_debug"};
+    for (size_t i = 0; i < COUNT_OF(read_only); i++) {
+        if (strcmp(read_only[i], "/dev") != 0 && mount(read_only[i], read_only[i], NULL, MS_BIND, NULL) < 0) {
+            if (errno == ENOENT)
+                continue;
+            fail(c, "cannot protect %s", read_only[i]);
+        }
+        if (mount(NULL, read_only[i], NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID, NULL) < 0)
+            fail(c, "cannot protect %s", read_only[i]);
+    }
+    for (size_t i = 0; i < COUNT_OF(hidden); i++)
+        if (mount("/dev/null", hidden[i], NULL, MS_BIND, NULL) < 0 && errno != ENOENT)
+            fail(c, "cannot hide %s", hidden[i]);
+}
+
 static void make_mounts(const struct confinement *c)
 {
     char host[4200];
-    for (size_t i = 0; c->host_mounts && c->host_mounts[i]; i++) {
-        snprintf(host, sizeof(host), HOST "%s", c->host_mounts[i]);
-        struct stat st;
-        if (stat(host, &st) == 0 && mount(host, c->host_mounts[i], NULL, MS_BIND, NULL) == 0)
-            (void)!mount(NULL, c->host_mounts[i], NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL);
-    }
+    for (size_t i = 0; c->host_mounts && c->host_mounts[i]; i++)
+        show_file_system(c, c->host_mounts[i], i);
     for (size_t i = 0; c->program_dirs && c->program_dirs[i]; i++)
         if (below(c->program_dirs[i], "/run")) {
             snprintf(host, sizeof(host), HOST "%s", c->program_dirs[i]);
@@ -298,6 +332,8 @@ void confine_exec(const struct confinement *c)
     make_devices(c);
     make_mounts(c);
     leave_host(c);
+    if (!c->privileged)
+        protect_machine(c);
     umask(022);
     start_program(c);
 }

@@ -6,8 +6,9 @@
  *       confine_exec(&c);        // does not return: the program runs, or error_fd gets a sentence
  *
  * The root is an overlay: this machine's files below, an empty folder of the tmpfs above. So every program of the machine
- * is there, the container may write anywhere that its user may, and nothing of it reaches the machine. /proc, /dev, /sys,
- * /run and /dev/shm are new; other file systems of the machine are shown read-only. Then volumes are bound, the
+ * is there, the container may write anywhere that its user may, and nothing of it reaches the machine; the same for each
+ * other file system. /proc, /dev, /sys, /run and /dev/shm are new; what changes the machine (/proc/sys, device files) is
+ * read-only unless the container is privileged. Then volumes are bound, the
  * old root is left, capabilities and user are set as the securityContext asks, and the program is started.
  */
 #pragma once
@@ -34,7 +35,7 @@ struct confinement {
     const char *hostname;
     const char *dir; /* empty folder of this run: upper, work and root are made in it */
     const char *resolv_conf, *hosts;
-    const char *const *host_mounts;  /* NULL-terminated: file systems to show read-only */
+    const char *const *host_mounts;  /* NULL-terminated: other file systems to show */
     const char *const *program_dirs; /* NULL-terminated: searched first for the program; shown even below /run */
     const struct bind_mount *binds;
     size_t n_binds;
@@ -43,7 +44,7 @@ struct confinement {
     gid_t gid, groups[4];
     size_t n_groups;
     uint64_t capabilities; /* a bit each */
-    bool no_new_privs, read_only_root;
+    bool no_new_privs, read_only_root, privileged;
     const char *cwd;
     char *const *argv, *const *envp;
     int stdio[3];

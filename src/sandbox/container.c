@@ -124,8 +124,8 @@ static int user_of(struct container_run *c, const struct image *image, struct co
         k->groups[k->n_groups++] = (gid_t)all->fs_group.value;
     k->no_new_privs = own->allow_escalation.set && !own->allow_escalation.value;
     k->read_only_root = own->read_only_root.set && own->read_only_root.value;
-    return confine_capabilities(&own->caps, own->privileged.set && own->privileged.value, &c->arena, &k->capabilities,
-                                why);
+    k->privileged = own->privileged.set && own->privileged.value;
+    return confine_capabilities(&own->caps, k->privileged, &c->arena, &k->capabilities, why);
 }
 
 static void command_of(struct container_run *c, const struct image *image, struct confinement *k)

@@ -19,7 +19,7 @@
 #include "sandbox/runtime_impl.h"
 
 #define PAUSE (10 * NS_PER_MS) /* between two batches: a program that logs each request must not wake us for each */
-#define PIPE_BYTES (1 << 20)
+#define PIPE_BYTES (256 * 1024)
 
 enum { BIT_PIPE = 1, BIT_PAUSE = 2 };
 

@@ -195,7 +195,8 @@ static void a_pod_has_its_environment_files_and_log(void **state)
         "    args: ['pwd; echo \"$COLOR $ALL_size $NAME $IP $APP $CPU $NOPE\"; hostname; cat /etc/resolv.conf "
         "/etc/hosts;"
         " cat /cfg/color /cfg/sub/k /token/t /var/run/secrets/kubernetes.io/serviceaccount/token; echo;"
-        " echo x > /tmp/x && echo y > /data/y && cat /meta/labels; echo err >&2; ls /run; echo z > /etc/zz; ls -ld "
+        " (echo x > /proc/sys/kernel/hostname || mknod /tmp/disk b 8 0 && head -c1 /tmp/disk) 2>&1; echo x > /tmp/x && "
+        "echo y > /data/y && cat /meta/labels; echo err >&2; ls /run; echo z > /etc/zz; ls -ld "
         "/cfg/color']\n"
         "    env:\n"
         "    - {name: COLOR, valueFrom: {configMapKeyRef: {name: settings, key: color}}}\n"
@@ -236,6 +237,8 @@ static void a_pod_has_its_environment_files_and_log(void **state)
     assert_has(text, "-istio-ca-clerk");
     assert_has(text, "app=\"one\"\n");
     assert_has(text, "err\n");
+    assert_has(text, "/proc/sys/kernel/hostname: Read-only file system");
+    assert_has(text, "'/tmp/disk' for reading: Permission denied");
     assert_has(text, "/cfg/color -> ..data/color");
     assert_null(strstr(text, "weft"));
     assert_int_not_equal(access("/tmp/x", F_OK) == 0 && access("/etc/zz", F_OK) == 0, 1);
@@ -663,8 +666,14 @@ static int daemon_to_kill(struct isolate *iso, void *arg)
     until(is_ready, p);
     if (write(out, "x", 1) != 1)
         return 1;
-    for (;;)
+    for (;;) {
+        uint32_t id;
+        int fd;
+        while (isolate_next(iso, &id, &fd) == 0)
+            if (!runtime_host_port_accepted(w.rt, id, fd))
+                close(fd);
         loop_turn(w.loop, true);
+    }
 }
 
 static char *shell(struct arena *a, const char *command)
@@ -726,6 +735,7 @@ static void kill_leaves_nothing(void **state)
         char *now = shell(&a, rest); /* the comparison can fail */
         assert_has(now, "process");
         assert_has(now, "net:[");
+        assert_string_equal(shell(&a, "curl -s -m 5 127.0.0.1:18099"), "kept"); /* the host port leads to the pod */
         assert_has(shell(&a, "ss -ltnH sport = :18099"), "127.0.0.1:18099");
         pid_t victim = whom ? (pid_t)atoi(tree) : supervisor;
         assert_true(victim > 1);
