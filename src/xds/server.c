@@ -44,10 +44,10 @@ struct stream_type {
     struct name_set suspect; /* was part of a refused response: sent alone from now on */
     struct in_flight *flight;
     uint32_t n_flight;
-    bool outstanding; /* a response waits for its ACK */
-    bool dirty;       /* there may be something to send */
-    bool must_answer; /* an answer is due even if it is empty: first request of a wildcard */
-    bool last_refused;
+    bool outstanding;   /* a response waits for its ACK */
+    bool dirty;         /* there may be something to send */
+    bool must_answer;   /* an answer is due even if it is empty: first request of a wildcard */
+    uint32_t n_denied;  /* resources of the plan that it refused: they are as good as sent, but not in use */
     struct buf missing; /* names asked for that do not exist, each behind its length: to be said so once */
 };
 
@@ -110,14 +110,16 @@ static void set_sync(struct stream *s, enum resource_kind kind)
     struct xds_type_state *p = &s->pub.types[kind];
     enum xds_sync now = XDS_SYNCED;
 
-    if (!p->asked || (!p->nonce_sent && !t->dirty))
+    if (!p->asked || !s->plan)
         now = XDS_NOT_SENT;
     else if (t->outstanding)
         now = XDS_SENT;
     else if (t->dirty)
         now = XDS_STALE;
-    else if (t->last_refused)
+    else if (t->n_denied)
         now = XDS_REFUSED;
+    if (now == XDS_SYNCED)
+        p->nack = VIEW_NONE;
     if (now != p->sync || !p->since) {
         p->sync = now;
         p->since = loop_wall(s->server->loop);
@@ -306,11 +308,9 @@ static void take_ack(struct stream *s, enum resource_kind kind, const struct dis
     if (view_u64(q->nonce, &nonce) < 0 || !t->outstanding || nonce != p->nonce_sent)
         return; /* of a response that is no longer the last one */
     t->outstanding = false;
-    t->last_refused = q->has_error;
     if (!q->has_error) {
         p->nonce_acked = nonce;
         set_text(&s->texts[kind][1], &p->version_acked, p->version_sent);
-        p->nack = VIEW_NONE;
         for (uint32_t i = 0; i < t->n_flight; i++)
             name_set_del(&t->suspect, t->flight[i].now->name_hash);
     } else {
@@ -431,12 +431,17 @@ static bool add_changes(struct stream *s, enum resource_kind kind)
 {
     struct stream_type *t = &s->types[kind];
 
+    t->n_denied = 0;
     PLAN_EACH(s->plan, kind, r)
     {
         bool alone;
 
-        if (!wants(s, r) || !differs(s->sent, r) || !differs(s->denied, r))
+        if (!wants(s, r) || !differs(s->sent, r))
             continue;
+        if (!differs(s->denied, r)) {
+            t->n_denied++;
+            continue;
+        }
         alone = name_set_has(&t->suspect, r->name_hash);
         if (t->n_flight && (alone || buf_len(&s->message) > LIMIT_XDS_RESPONSE_BYTES))
             return false;
