@@ -4,6 +4,7 @@
  *
  *   weft-proxy proxy sidecar --domain default.svc.cluster.local --concurrency 2
  *   weft-proxy --bench-route 18080:9080            a plain HTTP proxy, for benchmarks and tests
+ *   weft-proxy request POST drain, weft-proxy wait    hooks of the pod's lifecycle (proxy/call.h)
  *
  * SIGTERM drains for terminationDrainDuration (5 s) and ends; a second one ends at once.
  */
@@ -18,6 +19,7 @@
 #include "net/loop.h"
 #include "net/signals.h"
 #include "net/tls_memory.h"
+#include "proxy/call.h"
 #include "proxy/options.h"
 #include "proxy/proxy.h"
 
@@ -112,6 +114,8 @@ int main(int argc, char **argv)
         printf("weft-proxy %s\n", WEFT_VERSION);
         return 0;
     }
+    if (argc > 1 && call_is_verb(argv[1]))
+        return call_main(argc, argv);
     if (options_read(&options, argc, argv, environ, &why) < 0) {
         fprintf(stderr, "weft-proxy: %.*s\n", VIEW_ARGS(why));
         options_done(&options);
