@@ -27,8 +27,8 @@ enum proxy_kind {
 struct proxy_facts {
     enum proxy_kind kind;
     struct view ns, pod, ip;
-    struct labels labels; /* of the pod */
-    struct view cluster_id;
+    struct labels labels;   /* of the pod */
+    struct view cluster_id; /* of the mesh's only cluster, for endpoints' metadata; empty: Kubernetes */
 };
 
 struct compiler;

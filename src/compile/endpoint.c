@@ -37,7 +37,8 @@ void endpoints_fill(struct scope *s, struct arena *a, struct endpoint_set *set, 
         e->weight = list[i].weight;
         l->weight += e->weight;
         e->hostname = address.kind == ADDR_NAME ? address.name : VIEW_NONE;
-        e->workload = arena_view(a, list[i].workload);
+        if (list[i].workload.n)
+            e->workload = arena_printf(a, "%.*s;%.*s", VIEW_ARGS(list[i].workload), VIEW_ARGS(s->cluster_id));
         if (mtls_allowed && list[i].sidecar &&
             policy_mtls(s->c, list[i].ns, list[i].labels, list[i].port) != MTLS_DISABLE)
             e->tls_mode = VIEW("istio");

@@ -157,7 +157,8 @@ static struct view workload_name(const struct pod *pod)
     return m->name.n ? m->name : m->generate_name;
 }
 
-struct view registry_workload(struct arena *a, const struct pod *pod, struct view cluster_id)
+/* workload;namespace;canonical name;canonical revision */
+static struct view workload_of(struct arena *a, const struct pod *pod)
 {
     static const char *const names[] = {"service.istio.io/canonical-name", "app.kubernetes.io/name", "app"};
     static const char *const revisions[] = {"service.istio.io/canonical-revision", "app.kubernetes.io/version",
@@ -166,8 +167,8 @@ struct view registry_workload(struct arena *a, const struct pod *pod, struct vie
     struct view workload = workload_name(pod);
     struct view name = first_label(l, names, COUNT_OF(names), workload);
     struct view revision = first_label(l, revisions, COUNT_OF(revisions), VIEW("latest"));
-    return arena_printf(a, "%.*s;%.*s;%.*s;%.*s;%.*s", VIEW_ARGS(workload), VIEW_ARGS(pod->o.meta.ns), VIEW_ARGS(name),
-                        VIEW_ARGS(revision), VIEW_ARGS(cluster_id));
+    return arena_printf(a, "%.*s;%.*s;%.*s;%.*s", VIEW_ARGS(workload), VIEW_ARGS(pod->o.meta.ns), VIEW_ARGS(name),
+                        VIEW_ARGS(revision));
 }
 
 static const struct labels no_labels;
@@ -180,7 +181,7 @@ static void describe_pod(struct compiler *c, struct instance *i, const struct po
     i->labels = &pod->o.meta.labels;
     i->ns = pod->o.meta.ns;
     i->service_account = pod->spec.service_account.n ? pod->spec.service_account : VIEW("default");
-    i->workload = registry_workload(&c->arena, pod, VIEW("Kubernetes"));
+    i->workload = workload_of(&c->arena, pod);
     i->sidecar = labels_is(i->labels, "security.istio.io/tlsMode", "istio");
     struct view rest = labels_get(i->labels, VIEW("topology.istio.io/locality"));
     view_cut(&rest, '.', &i->region);

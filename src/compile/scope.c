@@ -178,7 +178,7 @@ const struct virtual_service *scope_vs_for(const struct scope *s, struct view ho
 
 static struct view scope_key(struct compiler *c, const struct proxy_facts *p)
 {
-    struct view key = arena_printf(&c->arena, "%d/%.*s", (int)p->kind, VIEW_ARGS(p->ns));
+    struct view key = arena_printf(&c->arena, "%d/%.*s/%.*s", (int)p->kind, VIEW_ARGS(p->cluster_id), VIEW_ARGS(p->ns));
     for (uint32_t i = 0; c->by_labels && i < p->labels.n; i++)
         key = arena_printf(&c->arena, "%.*s/%.*s=%.*s", VIEW_ARGS(key), VIEW_ARGS(p->labels.list[i].key),
                            VIEW_ARGS(p->labels.list[i].value));
@@ -195,6 +195,7 @@ struct scope *scope_get(struct compiler *c, const struct proxy_facts *proxy)
     s->c = c;
     s->kind = proxy->kind;
     s->ns = arena_view(&c->arena, proxy->ns);
+    s->cluster_id = proxy->cluster_id.n ? arena_view(&c->arena, proxy->cluster_id) : VIEW("Kubernetes");
     if (c->by_labels)
         s->labels = *labels_copy(&c->arena, &proxy->labels);
     s->plan = plan_new();

@@ -27,7 +27,7 @@ struct instance {
     uint32_t weight;
     const struct labels *labels;
     struct view ns, service_account;
-    struct view workload; /* Istio's metadata string */
+    struct view workload; /* Istio's metadata string, without the cluster at its end */
     struct view hostname;
     struct view region, zone, subzone;
     bool sidecar; /* security.istio.io/tlsMode: istio */
@@ -107,6 +107,7 @@ struct scope {
     enum proxy_kind kind;
     struct view ns;
     struct labels labels;
+    struct view cluster_id;
     struct registered **services; /* visible, one for each host */
     uint32_t n_services;
     struct map by_host;                /* host → struct registered */
@@ -125,7 +126,6 @@ struct instance *registry_instances(struct compiler *c, const struct registered 
 /* All instances' identities, spiffe://<trust domain>/ns/<ns>/sa/<account>, sorted, each once. */
 struct view *registry_identities(struct compiler *c, const struct registered *r, const struct reg_port *p,
                                  uint32_t *ret_n);
-struct view registry_workload(struct arena *a, const struct pod *pod, struct view cluster_id);
 struct labels *labels_copy(struct arena *a, const struct labels *l);
 
 /* --- policy.c --- */

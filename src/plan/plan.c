@@ -67,13 +67,18 @@ static uint64_t key_of(const struct plan *p, const struct resource_table *t, con
 }
 
 /* Where the resource of this key and name is, or the free slot where it would go. The table has a free slot. */
-static uint32_t find_slot(const struct resource_table *t, struct view name, uint64_t key)
+static uint32_t find_slot(const struct resource_table *t, const struct name_ref *name, uint64_t key)
 {
     uint32_t i = (uint32_t)key & (t->n_slots - 1);
-    uint64_t name_hash = name_ref(name).hash;
-    while (t->slots[i] && !(t->slots[i]->name_hash == name_hash && view_eq(t->slots[i]->name, name)))
+    while (t->slots[i] && !(t->slots[i]->name_hash == name->hash && view_eq(t->slots[i]->name, name->name)))
         i = (i + 1) & (t->n_slots - 1);
     return i;
+}
+
+static struct resource **place_of(const struct plan *p, struct resource_table *t, const struct resource *r)
+{
+    struct name_ref name = {r->name, r->name_hash};
+    return &t->slots[find_slot(t, &name, key_of(p, t, r))];
 }
 
 static void grow(const struct plan *p, struct resource_table *t)
@@ -84,7 +89,7 @@ static void grow(const struct plan *p, struct resource_table *t)
     t->slots = mem_alloc(t->n_slots * sizeof(*t->slots));
     for (uint32_t i = 0; i < n_old; i++)
         if (old[i])
-            t->slots[find_slot(t, old[i]->name, key_of(p, t, old[i]))] = old[i];
+            *place_of(p, t, old[i]) = old[i];
     mem_free(old);
 }
 
@@ -93,14 +98,14 @@ static struct resource *table_put(struct plan *p, struct resource_table *t, stru
 {
     if ((t->n + 1) * 2 > t->n_slots)
         grow(p, t);
-    uint32_t at = find_slot(t, r->name, key_of(p, t, r));
-    struct resource *before = t->slots[at];
-    t->slots[at] = r;
+    struct resource **at = place_of(p, t, r), *before = *at;
+    *at = r;
     t->n += before == NULL;
     return before;
 }
 
-static struct resource *table_del(const struct plan *p, struct resource_table *t, struct view name, uint64_t key)
+static struct resource *table_del(const struct plan *p, struct resource_table *t, const struct name_ref *name,
+                                  uint64_t key)
 {
     if (!t->n)
         return NULL;
@@ -124,7 +129,7 @@ static struct resource *table_del(const struct plan *p, struct resource_table *t
 static void forget_address(struct plan *p, const struct resource *r)
 {
     if (r && r->kind == RESOURCE_LISTENER && !((const struct listener *)r)->bind_to_port)
-        table_del(p, &p->by_address, r->name, key_of(p, &p->by_address, r));
+        table_del(p, &p->by_address, &(struct name_ref){r->name, r->name_hash}, key_of(p, &p->by_address, r));
 }
 
 void plan_put(struct plan *p, const struct resource *r)
@@ -139,7 +144,8 @@ void plan_put(struct plan *p, const struct resource *r)
 
 bool plan_del(struct plan *p, enum resource_kind kind, struct view name)
 {
-    struct resource *found = table_del(p, &p->tables[kind], name, name_ref(name).hash);
+    struct name_ref ref = name_ref(name);
+    struct resource *found = table_del(p, &p->tables[kind], &ref, ref.hash);
     forget_address(p, found);
     resource_unref(found);
     return found != NULL;
@@ -148,7 +154,7 @@ bool plan_del(struct plan *p, enum resource_kind kind, struct view name)
 const struct resource *plan_get(const struct plan *p, enum resource_kind kind, const struct name_ref *name)
 {
     const struct resource_table *t = &p->tables[kind];
-    return t->n && name->hash ? t->slots[find_slot(t, name->name, name->hash)] : NULL;
+    return t->n && name->hash ? t->slots[find_slot(t, name, name->hash)] : NULL;
 }
 
 const struct cluster *plan_cluster(const struct plan *p, const struct name_ref *name)
