@@ -15,9 +15,26 @@ void diags_init(struct diags *d, struct arena *a)
     list_init(&d->all);
 }
 
+static const struct {
+    const char *code, *meaning;
+} codes[] = {
+#define DIAG(code, meaning) {#code, meaning},
+#include "base/diag.def"
+#undef DIAG
+};
+
+const char *diag_meaning(const char *code)
+{
+    for (size_t i = 0; i < COUNT_OF(codes); i++)
+        if (strcmp(codes[i].code, code) == 0)
+            return codes[i].meaning;
+    return NULL;
+}
+
 struct diag *diag_add(struct diags *d, enum diag_severity severity, const char *code, const struct origin *at)
 {
     struct diag *one = ARENA_NEW(d->arena, struct diag);
+    (void)odd(diag_meaning(code) != NULL); /* add it to diag.def */
     one->severity = severity;
     one->code = code;
     if (at)

@@ -62,6 +62,9 @@ void diags_init(struct diags *d, struct arena *a);
 struct diag *diag_add(struct diags *d, enum diag_severity severity, const char *code, const struct origin *at);
 struct view diag_text(struct diags *d, const char *fmt, ...) printf_like(2, 3);
 
+/* What a code means, one phrase of diag.def; NULL: no such code. */
+const char *diag_meaning(const char *code);
+
 void diag_print(const struct diag *d, struct buf *out, bool color);
 void diag_print_json(const struct diag *d, struct buf *out); /* one object, no newline */
 void diags_print(const struct diags *d, struct buf *out,

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/must.h"
+
 struct run {
     const char *dir, *suffix;
     case_fn produce;
@@ -94,5 +96,5 @@ int cases_main(int argc, char **argv, const char *suffix, case_fn produce)
     if (n >= 0)
         free(entries);
     printf("%u passed, %u failed\n", r.passed, r.failed);
-    return r.failed || n <= 0;
+    return r.failed || n <= 0 || odd_count();
 }
