@@ -10,10 +10,15 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "http/conn.h"
+#include "http/grpc_call.h"
 #include "net/loop.h"
+#include "net/tls.h"
 #include "sandbox/container.h"
+#include "sandbox/pod.h"
+#include "sandbox/runtime_impl.h"
 
-enum { BIT_IN = 1, BIT_OUT = 2, BIT_TIMEOUT = 4, BIT_EXIT = 8 };
+enum { BIT_IN = 1, BIT_OUT = 2, BIT_TIMEOUT = 4, BIT_EXIT = 8, BIT_GRPC = 16 };
 
 printf_like(3, 4) static void over(struct action *a, bool ok, const char *fmt, ...)
 {
@@ -71,6 +76,47 @@ static void run_connecting(struct action *a)
     }
 }
 
+/* grpc.health.v1.HealthCheckRequest { string service = 1 } → HealthCheckResponse { enum status = 1 }, SERVING is 1. */
+static void ask_health(struct action *a)
+{
+    char host[ADDR_TEXT];
+    struct addr to = addr_v4(container_ip(a->what.container), (uint16_t)a->what.grpc->port);
+    struct view service = view_head(a->what.grpc->service, 127);
+    struct grpc_call_config config = {.path = VIEW("/grpc.health.v1.Health/Check"), .authority = addr_print(&to, host)};
+    struct buf request = {0};
+    int err = grpc_call_start(a->http, &config, &a->task, BIT_GRPC, &a->call);
+    if (err == -EAGAIN)
+        return;
+    if (!err && service.n) {
+        buf_char(&request, 0x0a);
+        buf_char(&request, (char)service.n);
+        buf_view(&request, service);
+    }
+    if (!err)
+        err = grpc_call_send(a->call, buf_read(&request), true);
+    buf_done(&request);
+    if (err)
+        over(a, false, "cannot ask: %s", strerror(-err));
+}
+
+static void run_grpc(struct action *a)
+{
+    struct view message;
+    if (!a->call && (http_conn_ready(a->http) & HTTP_CONN_CLOSED)) {
+        over(a, false, "the connection failed");
+        return;
+    }
+    if (!a->call)
+        ask_health(a);
+    if (!a->call || a->state != ACTION_GRPC)
+        return;
+    int err = grpc_call_recv(a->call, &message);
+    if (err == 0)
+        over(a, view_eq(message, view_make("\x08\x01", 2)), "the service does not say SERVING");
+    else if (err != -EAGAIN)
+        over(a, false, "status %s", grpc_status_name(grpc_call_status(a->call)));
+}
+
 static void action_run(struct task *t, uint32_t events)
 {
     struct action *a = CONTAINER_OF(t, struct action, task);
@@ -86,6 +132,8 @@ static void action_run(struct task *t, uint32_t events)
         run_connecting(a);
     else if (a->state == ACTION_READING)
         run_reading(a);
+    else if (a->state == ACTION_GRPC)
+        run_grpc(a);
 }
 
 void action_init(struct action *a, struct loop *l, struct task *owner, uint32_t owner_bits)
@@ -101,6 +149,8 @@ void action_cancel(struct action *a)
     if (a->state == ACTION_IDLE)
         return;
     timer_clear(&a->timer);
+    a->call = grpc_call_free(a->call);
+    a->http = http_conn_free(a->http);
     conn_close(a->conn);
     a->conn = NULL;
     process_done(&a->process);
@@ -145,8 +195,21 @@ static void start_connection(struct action *a, struct view host, const struct in
         }
         err = conn_connect(a->loop, &to, &(struct conn_options){.timeout = timeout}, &a->conn);
     }
+    if (!err && a->what.http_get && view_ieq(a->what.http_get->scheme, VIEW("HTTPS"))) {
+        struct conn *secure;
+        err = tls_connect(a->what.container->pod->rt->tls, a->conn, &(struct tls_options){.timeout = timeout}, &secure);
+        a->conn = err ? a->conn : secure;
+    }
     if (err) {
         over(a, false, "cannot connect: %s", strerror(-err));
+        return;
+    }
+    if (a->what.grpc) {
+        struct http_conn_config config = {.role = HTTP_CLIENT, .version = HTTP_2, .scheme = VIEW("http")};
+        a->state = ACTION_GRPC;
+        a->http = http_conn_new(a->what.container->pod->rt->http, a->conn, &config, &a->task, BIT_GRPC);
+        a->conn = NULL;
+        task_wake(&a->task, BIT_GRPC);
         return;
     }
     a->state = ACTION_CONNECTING;
@@ -172,6 +235,9 @@ void action_start(struct action *a, const struct action_what *what, uint64_t tim
         start_connection(a, what->http_get->host, &what->http_get->port, timeout);
     } else if (what->tcp_socket) {
         start_connection(a, what->tcp_socket->host, &what->tcp_socket->port, timeout);
+    } else if (what->grpc) {
+        struct int_or_str port = {.set = true, .number = (int32_t)what->grpc->port};
+        start_connection(a, VIEW_NONE, &port, timeout);
     } else {
         over(a, false, "nothing to do");
     }

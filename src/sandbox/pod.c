@@ -29,34 +29,24 @@ static void earliest(uint64_t *next, uint64_t at)
 
 /* ---- What the sandbox does not have */
 
-static const char *handler_gap(const struct http_get *get)
+static const char *scheme_gap(const struct http_get *get)
 {
-    if (get && !view_empty(get->scheme) && !view_ieq(get->scheme, VIEW("HTTP")))
-        return "scheme HTTPS";
-    return NULL;
+    bool known =
+        !get || view_empty(get->scheme) || view_ieq(get->scheme, VIEW("HTTP")) || view_ieq(get->scheme, VIEW("HTTPS"));
+    return known ? NULL : "a scheme other than HTTP and HTTPS";
 }
 
-static const char *container_gap(const struct container *c, struct view *ret_field)
+static const char *container_gap(const struct container *c)
 {
-    const struct {
-        const char *field;
-        const struct probe *probe;
-    } probes[] = {{"startupProbe", c->startup}, {"readinessProbe", c->readiness}, {"livenessProbe", c->liveness}};
-    for (size_t i = 0; i < COUNT_OF(probes); i++) {
-        const struct probe *p = probes[i].probe;
-        *ret_field = view_of(probes[i].field);
-        if (p && p->grpc)
-            return "grpc";
-        if (p && handler_gap(p->http_get))
-            return handler_gap(p->http_get);
-    }
+    const struct probe *probes[] = {c->startup, c->readiness, c->liveness};
     const struct lifecycle_handler *hooks[] = {c->lifecycle ? c->lifecycle->post_start : NULL,
                                                c->lifecycle ? c->lifecycle->pre_stop : NULL};
-    *ret_field = VIEW("lifecycle");
-    for (size_t i = 0; i < COUNT_OF(hooks); i++)
-        if (hooks[i] && handler_gap(hooks[i]->http_get))
-            return handler_gap(hooks[i]->http_get);
-    return NULL;
+    const char *gap = NULL;
+    for (size_t i = 0; i < COUNT_OF(probes) && !gap; i++)
+        gap = probes[i] ? scheme_gap(probes[i]->http_get) : NULL;
+    for (size_t i = 0; i < COUNT_OF(hooks) && !gap; i++)
+        gap = hooks[i] ? scheme_gap(hooks[i]->http_get) : NULL;
+    return gap;
 }
 
 int pod_check(struct runtime *rt, const struct pod *pod, struct arena *a, struct view *ret_why)
@@ -77,11 +67,9 @@ int pod_check(struct runtime *rt, const struct pod *pod, struct arena *a, struct
     for (uint32_t i = 0; i < s->n_init_containers + s->n_containers; i++) {
         const struct container *c =
             i < s->n_init_containers ? &s->init_containers[i] : &s->containers[i - s->n_init_containers];
-        struct view field;
-        const char *gap = container_gap(c, &field);
+        const char *gap = container_gap(c);
         if (gap) {
-            *ret_why = arena_printf(a, "container %.*s: %.*s with %s is not supported by the sandbox",
-                                    VIEW_ARGS(c->name), VIEW_ARGS(field), gap);
+            *ret_why = arena_printf(a, "container %.*s: %s is not supported by the sandbox", VIEW_ARGS(c->name), gap);
             return -EINVAL;
         }
     }

@@ -20,8 +20,11 @@ void probe_init(struct probe_run *p, enum probe_kind kind, const struct probe *s
 {
     *p = (struct probe_run){.kind = kind, .spec = spec};
     if (spec)
-        p->what = (struct action_what){
-            .container = c, .http_get = spec->http_get, .tcp_socket = spec->tcp_socket, .exec = spec->exec};
+        p->what = (struct action_what){.container = c,
+                                       .http_get = spec->http_get,
+                                       .tcp_socket = spec->tcp_socket,
+                                       .exec = spec->exec,
+                                       .grpc = spec->grpc};
     action_init(&p->action, l, owner, bits);
 }
 

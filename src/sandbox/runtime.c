@@ -12,7 +12,9 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "http/conn.h"
 #include "net/loop.h"
+#include "net/tls.h"
 #include "sandbox/confine.h"
 #include "sandbox/dns.h"
 #include "sandbox/host_port.h"
@@ -85,10 +87,14 @@ int runtime_new(struct loop *loop, const struct runtime_config *config, struct r
         err = network_open(&rt->network, &net);
     if (!err)
         err = dns_server_new(loop, &(struct dns_config){.ip = rt->config.dns_ip, .isolate = config->isolate}, &rt->dns);
+    const char *tls_why = NULL;
+    if (!err && (err = tls_context_new(loop, &(struct tls_config){0}, &rt->tls, &tls_why)) < 0)
+        log_error("no TLS for probes: %s", tls_why);
     if (err) {
         runtime_free(rt);
         return err;
     }
+    rt->http = http_shared_new(loop);
     rt->nat = service_nat_new(
         loop, &(struct service_nat_config){rt->config.service_cidr, rt->config.dns_ip, rt->network.gateway});
     rt->host_ports = host_port_set_new(loop, config->isolate);
@@ -105,6 +111,8 @@ struct runtime *runtime_free(struct runtime *rt)
     host_port_set_free(rt->host_ports);
     service_nat_free(rt->nat);
     dns_server_free(rt->dns);
+    tls_context_free(rt->tls);
+    http_shared_free(rt->http);
     network_close(&rt->network);
     arena_done(&rt->arena);
     mem_free(rt);

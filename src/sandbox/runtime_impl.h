@@ -18,6 +18,8 @@ struct pod_run;
 struct service_nat;
 struct dns_server;
 struct host_port_set;
+struct http_shared;
+struct tls_context;
 
 struct runtime {
     struct loop *loop;
@@ -35,6 +37,8 @@ struct runtime {
     struct service_nat *nat;
     struct dns_server *dns;
     struct host_port_set *host_ports;
+    struct tls_context *tls;  /* of probes: verifies nothing */
+    struct http_shared *http; /* of probes */
 };
 
 struct pod_run *runtime_pod(struct runtime *rt, struct view uid); /* NULL */

@@ -459,6 +459,56 @@ static void readiness_follows_its_probe_and_liveness_restarts(void **state)
     stop(p, 0);
 }
 
+static void probes_speak_https_and_grpc(void **state)
+{
+    /* a certificate made on the spot; a health service answered by hand: SETTINGS, then headers, message and trailers */
+    static const char https[] = "import http.server,ssl,subprocess\n"
+                                "subprocess.run('openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "
+                                "-keyout /tmp/k -out /tmp/c -subj /CN=x'.split(), check=True, capture_output=True)\n"
+                                "s = http.server.HTTPServer(('', 443), http.server.SimpleHTTPRequestHandler)\n"
+                                "c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); c.load_cert_chain('/tmp/c', '/tmp/k')\n"
+                                "s.socket = c.wrap_socket(s.socket, server_side=True); s.serve_forever()\n";
+    static const char grpc[] =
+        "import socketserver\n"
+        "class H(socketserver.BaseRequestHandler):\n"
+        "  def handle(s):\n"
+        "    f = lambda t, fl, i, b: len(b).to_bytes(3, 'big') + bytes([t, fl]) + i.to_bytes(4, 'big') + b\n"
+        "    l = lambda k, v: bytes([0, len(k)]) + k + bytes([len(v)]) + v\n"
+        "    s.request.sendall(f(4, 0, 0, b''))\n"
+        "    d = b''\n"
+        "    while b'grpc.health' not in d and b'/Check' not in d and len(d) < 60: d += s.request.recv(4096)\n"
+        "    s.request.sendall(f(4, 1, 0, b'') + f(1, 4, 1, bytes([0x88]) + l(b'content-type', b'application/grpc'))\n"
+        "      + f(0, 0, 1, bytes([0, 0, 0, 0, 2, 8, STATUS])) + f(1, 5, 1, l(b'grpc-status', b'0')))\n"
+        "    s.request.recv(4096)\n"
+        "socketserver.ThreadingTCPServer(('', 50051), H).serve_forever()\n";
+    static const struct {
+        const char *name, *script, *probe;
+        char status;
+        bool ready;
+    } cases[] = {
+        {"secure", https, "{httpGet: {path: /, port: 443, scheme: HTTPS}, periodSeconds: 1}", 0, true},
+        {"serving", grpc, "{grpc: {port: 50051, service: a.B}, periodSeconds: 1}", '1', true},
+        {"not-serving", grpc, "{grpc: {port: 50051}, periodSeconds: 1}", '2', false},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct buf yaml = {0};
+        char *script = arena_str(&world->arena, view_of(cases[i].script)), *at = strstr(script, "STATUS");
+        if (at)
+            memcpy(at, (char[]){cases[i].status, ' ', ' ', ' ', ' ', ' '}, 6);
+        buf_printf(&yaml, POD("%s", "  containers:\n  - name: main\n    image: 'test/python:3'\n    args: ["),
+                   cases[i].name, cases[i].name);
+        buf_json_str(&yaml, view_of(script));
+        buf_printf(&yaml, "]\n    readinessProbe: %s\n", cases[i].probe);
+        print_message("  %s\n", cases[i].name);
+        const struct pod *p = start(arena_str(&world->arena, buf_read(&yaml)));
+        buf_done(&yaml);
+        if (!until_by(is_ready, p, cases[i].ready ? 5000 : 1500) && cases[i].ready)
+            print_error("%s\n", log_text(p, "main", false));
+        assert_int_equal(is_ready(p), cases[i].ready);
+        stop(p, 0);
+    }
+}
+
 static void settle(void)
 {
     uint64_t end = clock_mono() + 5 * NS_PER_S;
@@ -531,6 +581,11 @@ static void services_are_reached_by_name_and_address(void **state)
     stop(c, 0);
 }
 
+static bool is_up(const struct pod *p)
+{
+    return strstr(log_text(p, "main", false), "up\n") != NULL;
+}
+
 static void a_stopping_pod_gets_its_hook_its_signal_and_its_time(void **state)
 {
     const struct pod *p = start(POD(
@@ -541,7 +596,7 @@ static void a_stopping_pod_gets_its_hook_its_signal_and_its_time(void **state)
                   "    args: ['trap \"echo term; sleep 0.1; echo bye; cp /dev/null /d/x; exit 0\" TERM; echo up; while "
                   ":; do sleep 0.02; done']\n"
                   "    lifecycle: {preStop: {exec: {command: [sh, -c, 'echo hook > /proc/1/fd/1; sleep 0.1']}}}\n"));
-    until(is_ready, p);
+    until(is_up, p);
     uint64_t from = clock_mono(), end = from + 5 * NS_PER_S, at = 0;
     struct buf log = {0};
     assert_int_equal(runtime_pod_stop(world->rt, p->o.meta.uid, UINT64_MAX), 0);
@@ -626,6 +681,7 @@ static int daemon_tests(struct isolate *iso, void *arg)
         cmocka_unit_test(what_cannot_start_says_why),
         cmocka_unit_test(a_config_map_reaches_its_files_when_it_appears_and_changes),
         cmocka_unit_test(readiness_follows_its_probe_and_liveness_restarts),
+        cmocka_unit_test(probes_speak_https_and_grpc),
         cmocka_unit_test(services_are_reached_by_name_and_address),
         cmocka_unit_test(a_stopping_pod_gets_its_hook_its_signal_and_its_time),
         cmocka_unit_test(a_hook_after_start_holds_the_next_container_back),
