@@ -44,6 +44,7 @@ static const struct step client_steps[] = {CLIENT_STEPS(STEP_ROW)};
 enum { CLIENT_STEPS(STEP_INDEX) };
 
 struct xds_client {
+    struct tls_san san; /* of the control plane: needed until the handshake has ended */
     struct task task;
     struct steps steps;
     struct timer warm;
@@ -153,8 +154,8 @@ static int dial(struct xds_client *x)
                                          .keepalive_probes = 3};
     const struct http_conn_config http = {
         .role = HTTP_CLIENT, .version = HTTP_2, .scheme = x->config.tls ? VIEW("https") : VIEW("http")};
-    struct tls_san san = {TLS_SAN_DNS, x->config.server_name};
-    struct tls_options tls = {.sni = x->config.server_name, .alpn = h2, .n_alpn = 1, .sans = &san, .n_sans = 1};
+    x->san = (struct tls_san){TLS_SAN_DNS, x->config.server_name};
+    struct tls_options tls = {.sni = x->config.server_name, .alpn = h2, .n_alpn = 1, .sans = &x->san, .n_sans = 1};
     struct conn *c, *secure;
     int r = conn_connect(x->config.loop, &x->to, &options, &c);
 
