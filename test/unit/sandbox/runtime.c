@@ -1,183 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The pod runtime against the real kernel: pods of shell and Python one-liners in namespaces of their own. Needs root;
- * without it the whole program is skipped (exit 77). Everything happens inside isolate_run's namespaces; the last test
- * kills such a sandbox with SIGKILL and compares the machine before and after.
+ * without it the whole program is skipped (exit 77). Everything happens inside isolate_run's namespaces.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "base/diag.h"
-#include "mesh/parse.h"
-#include "mesh/pod.h"
-#include "net/loop.h"
-#include "net/timer.h"
-#include "sandbox/isolate.h"
-#include "sandbox/runtime.h"
-
-static const char images[] = "images:\n"
-                             "- image: test/sh\n"
-                             "  command: [/bin/sh, -c]\n"
-                             "- image: test/python:*\n"
-                             "  command: [/usr/bin/python3, -u, -c]\n"
-                             "  user: 1000\n"
-                             "  env: {FROM_IMAGE: '1'}\n";
-
-struct world {
-    struct isolate *iso;
-    struct loop *loop;
-    struct runtime *rt;
-    struct task changed, tick;
-    struct timer timer;
-    struct arena arena;
-    struct view settings; /* value of key `color` in ConfigMap settings; empty: not there */
-    unsigned tokens;
-};
-
-static struct world *world; /* cmocka's tests get it by the group's state too, callbacks do not */
-
-static void nothing_run(struct task *t, uint32_t events)
-{
-}
-
-static void tick_run(struct task *t, uint32_t events)
-{
-    timer_in(&world->timer, 5 * NS_PER_MS);
-}
-
-static int items(void *arg, enum runtime_source source, struct view ns, struct view name, struct arena *a,
-                 struct runtime_item **ret_items, size_t *ret_n)
-{
-    struct world *w = arg;
-    if (source == RUNTIME_CONFIG_MAP && view_is(name, "settings") && w->settings.n) {
-        *ret_items = ARENA_ARRAY(a, struct runtime_item, 2);
-        (*ret_items)[0] = (struct runtime_item){VIEW("color"), w->settings};
-        (*ret_items)[1] = (struct runtime_item){VIEW("size"), VIEW("7")};
-        *ret_n = 2;
-        return 0;
-    }
-    if (source == RUNTIME_SECRET && view_is(name, "key")) {
-        *ret_items = ARENA_ARRAY(a, struct runtime_item, 1);
-        (*ret_items)[0] = (struct runtime_item){VIEW("password"), VIEW("hunter2")};
-        *ret_n = 1;
-        return 0;
-    }
-    return -ENOENT;
-}
-
-static int token(void *arg, const struct pod *pod, struct view audience, uint64_t expires_s, struct arena *a,
-                 struct view *ret_token)
-{
-    *ret_token = arena_printf(a, "token-%u-%.*s-%.*s", ++((struct world *)arg)->tokens, VIEW_ARGS(audience),
-                              VIEW_ARGS(pod->spec.service_account));
-    return 0;
-}
-
-/* ---- Moves of a test */
-
-static const struct pod *start(const char *yaml)
-{
-    struct diags diags;
-    struct object_list list = {0};
-    struct view why = VIEW_NONE;
-    diags_init(&diags, &world->arena);
-    struct mesh_source source = {.file = VIEW("test.yaml"), .text = arena_view(&world->arena, view_of(yaml))};
-    if (mesh_parse(&world->arena, &diags, &source, &list) != 0) {
-        struct buf out = {0};
-        diags_print(&diags, &out, false);
-        print_error("%s\n", buf_cstr(&out));
-        fail();
-    }
-    struct pod *pod = OBJECT_AS(list.list[0], POD, pod);
-    assert_non_null(pod);
-    if (view_empty(pod->o.meta.uid))
-        pod->o.meta.uid = arena_printf(&world->arena, "uid-%.*s", VIEW_ARGS(pod->o.meta.name));
-    int err = runtime_pod_start(world->rt, pod, &world->arena, &why);
-    if (err)
-        print_error("%.*s\n", VIEW_ARGS(why));
-    assert_int_equal(err, 0);
-    return pod;
-}
-
-static const struct runtime_pod_status *status_of(const struct pod *p)
-{
-    return runtime_status(world->rt, p->o.meta.uid);
-}
-
-static bool is_ready(const struct pod *p)
-{
-    return status_of(p)->ready;
-}
-
-static bool is_over(const struct pod *p)
-{
-    return status_of(p)->phase == PHASE_SUCCEEDED || status_of(p)->phase == PHASE_FAILED;
-}
-
-static bool drained(void)
-{
-    bool any_gone = false;
-    const struct runtime_pod_status *s;
-    while ((s = runtime_next(world->rt)))
-        any_gone |= s->gone;
-    return any_gone;
-}
-
-static bool until_by(bool (*cond)(const struct pod *), const struct pod *p, uint64_t ms)
-{
-    uint64_t end = clock_mono() + ms * NS_PER_MS;
-    while (clock_mono() < end) {
-        loop_turn(world->loop, true);
-        drained();
-        if (cond(p))
-            return true;
-    }
-    return cond(p);
-}
-
-#define until(cond, p) assert_true(until_by(cond, p, 5000))
-
-static const char *log_text(const struct pod *p, const char *container, bool previous)
-{
-    struct buf out = {0};
-    uint64_t at = 0;
-    assert_int_equal(runtime_log_read(world->rt, p->o.meta.uid, view_of(container), previous, &at, 65536, &out), 0);
-    const char *text = arena_str(&world->arena, buf_read(&out));
-    buf_done(&out);
-    return text;
-}
-
-static void stop(const struct pod *p, uint64_t grace)
-{
-    uint64_t end = clock_mono() + 10 * NS_PER_S;
-    assert_int_equal(runtime_pod_stop(world->rt, p->o.meta.uid, grace), 0);
-    while (status_of(p) && clock_mono() < end) {
-        loop_turn(world->loop, true);
-        drained();
-    }
-    assert_null(status_of(p));
-}
-
-static void assert_has(const char *text, const char *part)
-{
-    if (!strstr(text, part)) {
-        print_error("expected `%s` in:\n%s\n", part, text);
-        fail();
-    }
-}
-
-#define POD(name, rest) "apiVersion: v1\nkind: Pod\nmetadata: {name: " name ", labels: {app: " name "}}\nspec:\n" rest
+#include "runtime_world.h"
 
 /* ---- Tests */
 
@@ -385,50 +210,6 @@ static void a_config_map_reaches_its_files_when_it_appears_and_changes(void **st
     runtime_items_changed(world->rt, RUNTIME_CONFIG_MAP, VIEW("default"), VIEW("settings"));
     until(mentions_red, p);
     stop(p, 0);
-}
-
-#define SERVER                                                                                                         \
-    "import http.server,os,sys\n"                                                                                      \
-    "class H(http.server.BaseHTTPRequestHandler):\n"                                                                   \
-    "  def do_GET(s):\n"                                                                                               \
-    "    ok = s.path != '/ready' or os.path.exists('/tmp/ready')\n"                                                    \
-    "    s.send_response(200 if ok else 503); s.end_headers(); s.wfile.write(os.uname()[1].encode())\n"                \
-    "http.server.ThreadingHTTPServer(('', int(sys.argv[1])), H).serve_forever()\n"
-
-static const struct pod *start_server(const char *name, const char *extra)
-{
-    struct buf yaml = {0};
-    buf_printf(&yaml,
-               POD("%s", "  terminationGracePeriodSeconds: 1\n  containers:\n  - name: main\n    image: "
-                         "'test/python:3'\n    args: ["),
-               name, name);
-    buf_json_str(&yaml, VIEW(SERVER));
-    buf_printf(&yaml, ", '80']\n    ports: [{name: web, containerPort: 80}]\n%s", extra);
-    const struct pod *p = start(arena_str(&world->arena, buf_read(&yaml)));
-    buf_done(&yaml);
-    return p;
-}
-
-static int run_in(const struct pod *p, const char *script, const char **ret_text)
-{
-    char text[4096];
-    int out[2], code;
-    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
-    const char *argv[] = {"/bin/sh", "-c", script, NULL};
-    struct runtime_exec_config config = {
-        .uid = p->o.meta.uid, .container = VIEW("main"), .argv = argv, .stdio = {-1, out[1], out[1]}};
-    struct runtime_exec *e;
-    assert_int_equal(runtime_exec_start(world->rt, &config, &e), 0);
-    close(out[1]);
-    uint64_t end = clock_mono() + 10 * NS_PER_S;
-    while (!runtime_exec_ended(e, &code) && clock_mono() < end)
-        loop_turn(world->loop, true);
-    assert_true(runtime_exec_ended(e, &code));
-    ssize_t n = read(out[0], text, sizeof(text) - 1);
-    close(out[0]);
-    runtime_exec_free(e);
-    *ret_text = arena_str(&world->arena, view_make(text, n > 0 ? (size_t)n : 0));
-    return code;
 }
 
 static bool not_ready(const struct pod *p)
@@ -655,23 +436,8 @@ static void logs_are_bounded_and_tail_by_lines(void **state)
 
 static int daemon_tests(struct isolate *iso, void *arg)
 {
-    struct world w = {.iso = iso};
-    world = &w;
-    arena_init(&w.arena, 0);
-    w.loop = loop_new(NULL);
-    task_init(&w.changed, w.loop, nothing_run, "changed");
-    task_init(&w.tick, w.loop, tick_run, "tick");
-    timer_init(&w.timer, &w.tick, 1);
-    timer_in(&w.timer, 1);
-    struct runtime_config config = {.isolate = iso,
-                                    .images_yaml = VIEW_NONE,
-                                    .images_file = VIEW("images.yaml"),
-                                    .changed = &w.changed,
-                                    .arg = &w,
-                                    .items = items,
-                                    .token = token};
-    config.images_yaml = view_of(images);
-    if (runtime_new(w.loop, &config, &w.rt) < 0)
+    struct world w;
+    if (world_open(&w, iso) < 0)
         return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_pod_has_its_environment_files_and_log),
@@ -688,126 +454,8 @@ static int daemon_tests(struct isolate *iso, void *arg)
         cmocka_unit_test(logs_are_bounded_and_tail_by_lines),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    runtime_free(w.rt);
-    timer_done(&w.timer);
-    task_done(&w.tick);
-    task_done(&w.changed);
-    loop_free(w.loop);
-    arena_done(&w.arena);
+    world_close(&w);
     return failed ? 1 : 0;
-}
-
-/* A sandbox with a running pod that says so on a pipe and then waits to be killed. */
-static int daemon_to_kill(struct isolate *iso, void *arg)
-{
-    struct world w = {.iso = iso};
-    int out = *(int *)arg;
-    world = &w;
-    arena_init(&w.arena, 0);
-    w.loop = loop_new(NULL);
-    task_init(&w.changed, w.loop, nothing_run, "changed");
-    task_init(&w.tick, w.loop, tick_run, "tick");
-    timer_init(&w.timer, &w.tick, 1);
-    timer_in(&w.timer, 1);
-    struct runtime_config config = {.isolate = iso,
-                                    .images_file = VIEW("images.yaml"),
-                                    .changed = &w.changed,
-                                    .arg = &w,
-                                    .items = items,
-                                    .token = token};
-    config.images_yaml = view_of(images);
-    if (runtime_new(w.loop, &config, &w.rt) < 0 || runtime_host_port_set(w.rt, 18099, 0x0af40002, 80) < 0)
-        return 1;
-    const struct pod *p = start_server("kept", "");
-    until(is_ready, p);
-    if (write(out, "x", 1) != 1)
-        return 1;
-    for (;;) {
-        uint32_t id;
-        int fd;
-        while (isolate_next(iso, &id, &fd) == 0)
-            if (!runtime_host_port_accepted(w.rt, id, fd))
-                close(fd);
-        loop_turn(w.loop, true);
-    }
-}
-
-static char *shell(struct arena *a, const char *command)
-{
-    struct buf out = {0};
-    FILE *f = popen(command, "r");
-    size_t room, n;
-    do {
-        char *to = buf_room(&out, 4096, &room);
-        n = fread(to, 1, room, f);
-        buf_added(&out, n);
-    } while (n > 0);
-    pclose(f);
-    char *text = arena_str(a, buf_read(&out));
-    buf_done(&out);
-    return text;
-}
-
-/* What is the machine's and may not change. */
-#define MACHINE                                                                                                        \
-    "ip -o link | cut -d: -f2 | sort; nft list ruleset 2>&1; ls /run/netns 2>&1; sort /proc/mounts; ls /run/weft "     \
-    "2>&1; "                                                                                                           \
-    "ss -ltnH sport = :18099; iptables-save 2>&1 | grep -v '^#'; sysctl -n net.ipv4.ip_forward"
-
-/* Processes below a supervisor, and the namespaces that they have and we do not: `pid ns ns …` a line. */
-#define TREE                                                                                                           \
-    "tree() { for p in $(pgrep -P $1); do echo $p $(for t in net mnt pid uts ipc; do readlink /proc/$p/ns/$t | grep "  \
-    "-v "                                                                                                              \
-    "\"$(readlink /proc/self/ns/$t)\"; done); tree $p; done; }; tree %d"
-
-/* Of those lines: what is still there. */
-#define REST                                                                                                           \
-    "printf '%%s' '%s' | tr ' ' '\\n' | while read -r w; do case $w in '') ;; "                                        \
-    "*:*) ls -l /proc/[0-9]*/ns 2>/dev/null | grep -oF \"$w\" | head -1;; *) test -e /proc/$w && echo process $w;; "   \
-    "esac; done"
-
-static void kill_leaves_nothing(void **state)
-{
-    struct arena a;
-    int ready[2];
-    char byte;
-    arena_init(&a, 0);
-    for (int whom = 0; whom < 2; whom++) { /* the supervisor, then the daemon */
-        char *before = shell(&a, MACHINE);
-        assert_int_equal(pipe(ready), 0);
-        pid_t supervisor = fork();
-        if (supervisor == 0) {
-            close(ready[0]);
-            struct isolate_config c = {.main = daemon_to_kill, .arg = &ready[1], .name = "to-kill"};
-            _exit(isolate_run(&c) == 137 ? 0 : 1);
-        }
-        close(ready[1]);
-        assert_int_equal(read(ready[0], &byte, 1), 1);
-        char *tree = shell(&a, arena_str(&a, arena_printf(&a, TREE, (int)supervisor)));
-        assert_has(tree, "net:[");
-        assert_has(tree, "mnt:[");
-        assert_has(tree, "pid:[");
-        char *rest = arena_str(&a, arena_printf(&a, REST, tree));
-        char *now = shell(&a, rest); /* the comparison can fail */
-        assert_has(now, "process");
-        assert_has(now, "net:[");
-        assert_string_equal(shell(&a, "curl -s -m 5 127.0.0.1:18099"), "kept"); /* the host port leads to the pod */
-        assert_has(shell(&a, "ss -ltnH sport = :18099"), "127.0.0.1:18099");
-        pid_t victim = whom ? (pid_t)atoi(tree) : supervisor;
-        assert_true(victim > 1);
-        assert_int_equal(kill(victim, SIGKILL), 0);
-        int code;
-        assert_int_equal(waitpid(supervisor, &code, 0), supervisor);
-        close(ready[0]);
-        char *left = NULL;
-        for (int i = 0; i < 100 && (!left || *left); i++) { /* the kernel takes its time */
-            usleep(20 * 1000);
-            left = shell(&a, rest);
-        }
-        assert_string_equal(left, "");
-        assert_string_equal(shell(&a, MACHINE), before);
-    }
-    arena_done(&a);
 }
 
 int main(void)
@@ -822,6 +470,5 @@ int main(void)
         printf("skipped: no namespaces here (%s)\n", strerror(-code));
         return 77;
     }
-    const struct CMUnitTest tests[] = {cmocka_unit_test(kill_leaves_nothing)};
-    return cmocka_run_group_tests(tests, NULL, NULL) || code;
+    return code;
 }
