@@ -120,6 +120,7 @@ struct loop *loop_new(const struct loop_options *options)
     if (!seed && getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
         seed = clock_mono();
     loop_init(&k->loop, &kernel_ops, seed, options ? options->name : NULL);
+    k->loop.forks = options && options->forks;
     k->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     k->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     must(k->epoll_fd >= 0 && k->event_fd >= 0); /* a program without a loop can do nothing */

@@ -32,6 +32,8 @@ struct loop;
 struct loop_options {
     uint64_t seed;    /* of loop_rng; 0: from the kernel */
     const char *name; /* of the worker, for traces; a literal */
+    bool forks;       /* the program starts processes: a child may hold our sockets for a moment, so that closing ours
+                         does not end what the kernel reports of them; each is unregistered by a call of its own */
 };
 
 struct loop *loop_new(const struct loop_options *options); /* options may be NULL */

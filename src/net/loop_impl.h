@@ -46,6 +46,7 @@ struct loop {
     struct buf tls_out; /* and the other way */
     struct tls_share *tls_share;
     _Atomic bool stop, poked;
+    bool forks;
 };
 
 void loop_init(struct loop *l, const struct loop_ops *ops, uint64_t seed, const char *name);

@@ -215,6 +215,8 @@ static void sock_close(struct conn *c, bool reset)
         struct linger linger = {.l_onoff = 1};
         setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
     }
+    if (c->loop->forks)
+        kernel_forget(c->loop, s->fd);
     close(s->fd);
     c->loop->stats.system_calls++;
     conn_done(c);

@@ -427,7 +427,7 @@ static int daemon_main(struct isolate *iso, void *arg)
     d->started = clock_mono();
     d->signals.fd = -1;
     arena_init(&d->arena, 0);
-    d->loop = loop_new(NULL);
+    d->loop = loop_new(&(struct loop_options){.name = "daemon", .forks = true});
     task_init(&d->task, d->loop, daemon_task, "daemon");
     timer_init(&d->again, &d->task, NEWS_TIME);
     timer_init(&d->down, &d->task, NEWS_DOWN);

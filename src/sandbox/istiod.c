@@ -62,7 +62,7 @@ static const char manifest[] =
     "        - {name: https-dns, containerPort: 15012}\n"
     "        - {name: https-webhook, containerPort: 15017}\n"
     "        - {name: http-monitoring, containerPort: 15014}\n"
-    "        readinessProbe: {tcpSocket: {port: 15012}, periodSeconds: 1}\n"
+    "        readinessProbe: {httpGet: {path: /ready, port: 8080}, periodSeconds: 1}\n"
     "        volumeMounts:\n"
     "        - {name: cacerts, mountPath: /etc/cacerts, readOnly: true}\n"
     "        - {name: kube, mountPath: /var/run/weft/kube}\n"
