@@ -373,9 +373,13 @@ void http_conn_own(struct http_conn *c, struct task *owner, uint32_t bits)
 
 unsigned http_conn_ready(const struct http_conn *c)
 {
-    return (c->accept ? HTTP_CONN_ACCEPT : 0u) | (http_conn_capacity(c) ? HTTP_CONN_CAPACITY : 0u) |
-           (c->n_streams == 0 && !c->closed ? HTTP_CONN_IDLE : 0u) | (c->draining ? HTTP_CONN_DRAINING : 0u) |
-           (c->closed ? HTTP_CONN_CLOSED : 0u) | (c->refused ? HTTP_CONN_REFUSED : 0u) | (c->up ? HTTP_CONN_UP : 0u);
+    unsigned r = c->accept * HTTP_CONN_ACCEPT | c->draining * HTTP_CONN_DRAINING | c->closed * HTTP_CONN_CLOSED |
+                 c->refused * HTTP_CONN_REFUSED | c->up * HTTP_CONN_UP;
+    if (c->n_streams == 0 && !c->closed)
+        r |= HTTP_CONN_IDLE;
+    if (c->config.role == HTTP_CLIENT && http_conn_capacity(c))
+        r |= HTTP_CONN_CAPACITY;
+    return r;
 }
 
 struct http_stream *http_conn_accept(struct http_conn *c, struct task *task, uint32_t bits)

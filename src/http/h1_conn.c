@@ -16,6 +16,8 @@
 #include "http/internal.h"
 #include "wire/scan.h"
 
+enum { HEAD_COPY = 2048, HEAD_SLACK = 32 };
+
 static const char *const text_incomplete = "h1.message_cut_off";
 
 static inline bool is_server(const struct http_conn *c)
@@ -46,13 +48,24 @@ static void forget_stream(struct http_conn *c, struct http_stream *s)
     s->conn = NULL;
 }
 
+/* Appends a head to `out`; how many bytes, or -EINVAL. */
+static ssize_t write_head(struct http_conn *c, const struct headers *h, const struct h1_out *how)
+{
+    char *from = http_out_room(c, h1_room(h)), *to = h1_write_head(from, h, how);
+    if (!to)
+        return -EINVAL;
+    c->out.end += (uint32_t)(to - from);
+    http_flush_soon(c);
+    return to - from;
+}
+
 static void answer_refusal(struct http_conn *c, unsigned status)
 {
     struct headers h;
     headers_init(&h, NULL);
     struct h1_out how = {.kind = H1_RESPONSE, .length_zero = true, .close = true};
     headers_push(&h, HEADER_STATUS, ":status", 7, header_status_text(status).p, 3);
-    c->out.end = (uint32_t)(h1_write_head(http_out_room(c, 256), &h, &how) - c->out.data);
+    write_head(c, &h, &how);
 }
 
 /* The peer's bytes broke a rule: a server answers if it still can, both close. */
@@ -146,18 +159,44 @@ static bool advance_body(struct http_conn *c, struct http_stream *s)
     return true;
 }
 
-/* The head is parsed from the front of `in`: keep its bytes with the stream. */
-static void keep_head(struct http_conn *c, struct http_stream *s, size_t n)
+static void head_done(struct http_conn *c, struct http_stream *s, size_t n)
 {
-    const char *from = c->in.data + c->in.at;
-    char *kept = (char *)arena_alloc_raw(&s->arena, n, 1);
-    memcpy(kept, from, n);
-    headers_rebase(&s->in, from, n, kept);
     http_bytes_drop(&c->in, n);
     s->wire_in += n;
     s->version = c->parser.version;
     s->content_length_known = c->parser.framing <= H1_LENGTH;
     s->content_length = c->parser.framing == H1_LENGTH ? c->parser.length : 0;
+}
+
+/* Parses what is here of a head; the views in the stream's headers then borrow from its arena. A head that came whole is
+ * copied first and parsed there; one that comes in pieces is parsed in the receive buffer and moved at the end. */
+static int parse_head(struct http_conn *c, struct http_stream *s)
+{
+    struct view here = http_bytes_view(&c->in);
+    struct h1 *p = &c->parser;
+    size_t n;
+    if (p->scanned == 0 && here.n <= HEAD_COPY) {
+        char *kept = (char *)arena_alloc_raw(&s->arena, here.n + HEAD_SLACK, 1);
+        memcpy(kept, here.p, here.n);
+        memset(kept + here.n, 0, HEAD_SLACK);
+        struct view copy = {kept, here.n};
+        p->slack = HEAD_SLACK;
+        int r = h1_head(p, &s->in, copy, &n);
+        p->slack = 0;
+        if (r == 0)
+            head_done(c, s, n);
+        if (r == -EAGAIN)
+            headers_rebase(&s->in, kept, here.n, here.p);
+        return r;
+    }
+    int r = h1_head(p, &s->in, here, &n);
+    if (r < 0)
+        return r;
+    char *kept = (char *)arena_alloc_raw(&s->arena, n, 1);
+    memcpy(kept, here.p, n);
+    headers_rebase(&s->in, here.p, n, kept);
+    head_done(c, s, n);
+    return 0;
 }
 
 static void request_ready(struct http_conn *c, struct http_stream *s)
@@ -221,12 +260,11 @@ static void response_ready(struct http_conn *c, struct http_stream *s)
 /* Parses a head, as far as it is here. false: incomplete, or the connection is over. */
 static bool advance_head(struct http_conn *c, struct http_stream *s)
 {
-    size_t n;
     if (!is_server(c) && !(s->flags & STREAM_OUT_HEAD)) {
         http_conn_end(c, HTTP_FIN_PROTOCOL, "h1.response_without_request", 0);
         return false;
     }
-    int r = h1_head(&c->parser, &s->in, http_bytes_view(&c->in), &n);
+    int r = parse_head(c, s);
     if (r == -EAGAIN)
         return false;
     if (r == 0 && !is_server(c) && c->parser.framing == H1_TUNNEL && !(s->flags & STREAM_UPGRADE)) {
@@ -237,7 +275,6 @@ static bool advance_head(struct http_conn *c, struct http_stream *s)
         refuse(c);
         return false;
     }
-    keep_head(c, s, n);
     if (is_server(c))
         request_ready(c, s);
     else if (c->parser.interim)
@@ -407,8 +444,15 @@ static uint32_t h1_capacity(const struct http_conn *c)
 static int declared_length(const struct headers *h, uint64_t *ret_n)
 {
     struct view v = headers_value(h, HEADER_CONTENT_LENGTH);
-    if (v.n > 18 || view_u64(v, ret_n) < 0)
+    uint64_t n = 0;
+    if (v.n == 0 || v.n > 18)
         return -EINVAL;
+    for (size_t i = 0; i < v.n; i++) {
+        if ((unsigned)(v.p[i] - '0') > 9)
+            return -EINVAL;
+        n = n * 10 + (unsigned)(v.p[i] - '0');
+    }
+    *ret_n = n;
     return 0;
 }
 
@@ -510,15 +554,15 @@ static int h1_headers(struct http_stream *s, const struct headers *h, bool end)
 {
     struct http_conn *c = s->conn;
     struct h1_out out = {.kind = is_server(c) ? H1_RESPONSE : H1_REQUEST};
-    ssize_t room = h1_head_room(h, &out);
-    if (room < 0)
-        return (int)room;
-    int r = is_server(c) ? frame_response(c, s, h, end, &out) : frame_request(c, s, h, end, &out);
-    if (r < 0)
-        return r;
-    char *from = http_out_room(c, (size_t)room), *to = h1_write_head(from, h, &out);
-    c->out.end += (uint32_t)(to - from);
-    s->wire_out += (uint64_t)(to - from);
+    uint16_t flags = s->flags;
+    ssize_t n = is_server(c) ? frame_response(c, s, h, end, &out) : frame_request(c, s, h, end, &out);
+    if (n == 0)
+        n = write_head(c, h, &out);
+    if (n < 0) {
+        s->flags = flags; /* nothing was sent: the owner may send another head */
+        return (int)n;
+    }
+    s->wire_out += (uint64_t)n;
     s->framing_out = (uint8_t)out.framing;
     s->flags |= STREAM_OUT_HEAD;
     if (is_server(c))
@@ -527,7 +571,6 @@ static int h1_headers(struct http_stream *s, const struct headers *h, bool end)
         s->ready &= (uint8_t)~HTTP_WRITABLE; /* until the answer makes it a tunnel */
     if (!(s->flags & STREAM_UPGRADE) && (end || (s->framing_out == H1_LENGTH && s->left_out == 0)))
         out_done(s);
-    http_flush_soon(c);
     return 0;
 }
 
@@ -537,13 +580,10 @@ static int h1_inform(struct http_stream *s, const struct headers *h)
     struct h1_out out = {.kind = H1_RESPONSE};
     if (!is_server(c) || s->version == 10) /* HTTP/1.0 knows no 1xx */
         return is_server(c) ? 0 : -EINVAL;
-    ssize_t room = h1_head_room(h, &out);
-    if (room < 0)
-        return (int)room;
-    char *from = http_out_room(c, (size_t)room), *to = h1_write_head(from, h, &out);
-    c->out.end += (uint32_t)(to - from);
-    s->wire_out += (uint64_t)(to - from);
-    http_flush_soon(c);
+    ssize_t n = write_head(c, h, &out);
+    if (n < 0)
+        return (int)n;
+    s->wire_out += (uint64_t)n;
     return 0;
 }
 
@@ -612,10 +652,9 @@ static int h1_trailers(struct http_stream *s, const struct headers *h)
         ssize_t n = h1_data(s, VIEW_NONE, true);
         return n < 0 ? (int)n : 0;
     }
-    ssize_t room = h1_trailers_room(h);
-    if (room < 0)
-        return (int)room;
-    char *from = http_out_room(c, (size_t)room), *to = h1_write_trailers(from, h);
+    char *from = http_out_room(c, h1_room(h)), *to = h1_write_trailers(from, h);
+    if (!to)
+        return -EINVAL;
     c->out.end += (uint32_t)(to - from);
     s->wire_out += (uint64_t)(to - from);
     out_done(s);

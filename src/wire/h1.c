@@ -8,6 +8,7 @@
  */
 #include "wire/h1.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #include "base/limits.h"
@@ -43,7 +44,9 @@ void h1_init(struct h1 *p, enum h1_kind kind)
 
 void h1_next(struct h1 *p)
 {
+    uint8_t slack = p->slack;
     h1_init(p, (enum h1_kind)p->kind);
+    p->slack = slack;
 }
 
 bool h1_done(const struct h1 *p)
@@ -67,8 +70,10 @@ static const char *bad(struct h1 *p, enum h1_reason reason)
 static const char *request_line(struct h1 *p, struct headers *h, const char *at, const char *end)
 {
     const char *method = at, *target, *target_end;
-    while (at < end && scan_is((unsigned char)*at, SCAN_METHOD))
-        at++;
+    if (end - at >= 4 && memcmp(at, "GET ", 4) == 0)
+        at += 3;
+    else
+        at = scan_slow(at, end, SCAN_METHOD);
     if (at - method > 32)
         return bad(p, H1_METHOD);
     if (at == end)
@@ -76,7 +81,7 @@ static const char *request_line(struct h1 *p, struct headers *h, const char *at,
     if (*at != ' ' || at == method)
         return bad(p, at == method && (*at == ' ' || *at == '\t') ? H1_LEADING_SPACE : H1_METHOD);
     target = at + 1;
-    target_end = scan_target(target, end);
+    target_end = scan_target(method, target, end);
     if (target_end - target > LIMIT_HTTP_URI_BYTES)
         return bad(p, H1_TARGET_LONG);
     if (target_end == end)
@@ -115,7 +120,7 @@ static const char *status_line(struct h1 *p, struct headers *h, const char *at, 
             return bad(p, H1_STATUS_LINE);
     if (code[3] != ' ' && code[3] != '\r')
         return bad(p, H1_STATUS_LINE);
-    const char *line_end = scan_value(code + 3, end);
+    const char *line_end = scan_value(at, code + 3, end);
     if (end - line_end < 2)
         return NULL;
     if (line_end[0] != '\r' || line_end[1] != '\n')
@@ -131,25 +136,20 @@ static const char *bad_name(struct h1 *p, const char *at, const char *stop)
     return bad(p, *at == ' ' || *at == '\t' ? H1_LEADING_SPACE : *at == '\n' ? H1_LINE_END : H1_NAME);
 }
 
-static inline const char *field_line(struct h1 *p, struct headers *h, const char *at, const char *end)
+static const char *bad_line_end(struct h1 *p, const char *line_end, const char *end)
 {
-    const char *colon = scan_name(at, end);
-    if (colon == end)
-        return NULL;
-    if (*colon != ':' || colon == at)
-        return bad_name(p, at, colon);
-    const char *value = colon + 1;
-    while (value < end && (*value == ' ' || *value == '\t'))
-        value++;
-    const char *line_end = scan_value(value, end), *value_end = line_end;
-    if (end - line_end < 2)
-        return line_end == end || *line_end == '\r' ? NULL : bad(p, *line_end == '\n' ? H1_LINE_END : H1_VALUE);
-    if (line_end[0] != '\r' || line_end[1] != '\n')
-        return bad(p, line_end[0] == '\r' || line_end[0] == '\n' ? H1_LINE_END : H1_VALUE);
+    if (line_end == end || (*line_end == '\r' && line_end + 1 == end))
+        return NULL; /* the rest is still on its way */
+    return bad(p, *line_end == '\r' || *line_end == '\n' ? H1_LINE_END : H1_VALUE);
+}
+
+/* Appends the line name = at[0..colon), value = [value, line_end); returns where the next line begins. */
+static inline const char *line_done(struct h1 *p, struct headers *h, const char *at, const char *colon,
+                                    const char *value, const char *line_end)
+{
+    const char *value_end = line_end;
     while (value_end > value && (value_end[-1] == ' ' || value_end[-1] == '\t'))
         value_end--;
-    if (colon - at > UINT16_MAX)
-        return bad(p, H1_NAME_LONG);
     if (h->n == h->cap && headers_grow(h) < 0)
         return bad(p, H1_HEADERS_MANY);
     size_t name_n = (size_t)(colon - at);
@@ -159,31 +159,70 @@ static inline const char *field_line(struct h1 *p, struct headers *h, const char
                       : id == HEADER_CONTENT_LENGTH  ? H1_CONTENT_LENGTH
                                                      : H1_DUPLICATE);
     struct header *e = headers_push(h, id, at, name_n, value, (size_t)(value_end - value));
-    e->flags |= HEADER_VALID;
-    if (value_end == line_end && value == colon + 2 && colon[1] == ' ')
-        e->flags |= HEADER_LINE;
+    bool line = value_end == line_end && value == colon + 2 && colon[1] == ' ';
+    e->flags |= line ? HEADER_VALID | HEADER_LINE : HEADER_VALID;
     return line_end + 2;
 }
 
-/* Lines up to the empty one. 0: *at stands behind it; -EAGAIN: *at is where the incomplete line begins; -EBADMSG. */
-static int field_lines(struct h1 *p, struct headers *h, const char **at, const char *end, unsigned most)
+static const char *any_field_line(struct h1 *p, struct headers *h, const char *begin, const char *at, const char *end)
 {
-    for (;;) {
-        if (end - *at < 2)
-            return end != *at && **at == '\n' ? refuse(p, H1_LINE_END) : -EAGAIN;
-        if (**at == '\r') {
-            if ((*at)[1] != '\n')
-                return refuse(p, H1_LINE_END);
-            *at += 2;
-            return 0;
-        }
+    const char *colon = scan_name(begin, at, end);
+    if (colon == end)
+        return NULL;
+    if (*colon != ':' || colon == at)
+        return bad_name(p, at, colon);
+    if (colon - at > UINT16_MAX)
+        return bad(p, H1_NAME_LONG);
+    const char *value = colon + 1;
+    while (value < end && (*value == ' ' || *value == '\t'))
+        value++;
+    const char *line_end = scan_value(begin, value, end);
+    if (end - line_end < 2 || line_end[0] != '\r' || line_end[1] != '\n')
+        return bad_line_end(p, line_end, end);
+    return line_done(p, h, at, colon, value, line_end);
+}
+
+/* The usual line: a name of usual bytes within 32 bytes, one space, a value. Everything else goes the long way. */
+static inline const char *field_line(struct h1 *p, struct headers *h, const char *begin, const char *at,
+                                     const char *end)
+{
+#ifdef __SSE2__
+    uint32_t name, value;
+    if (end + p->slack - at < 32)
+        return any_field_line(p, h, begin, at, end);
+    scan_line(at, &name, &value);
+    unsigned colon = name ? (unsigned)__builtin_ctz(name) : 32;
+    if (colon > 29 || colon == 0 || at[colon] != ':' || at[colon + 1] != ' ' || at[colon + 2] <= ' ')
+        return any_field_line(p, h, begin, at, end);
+    value &= ~0u << (colon + 2);
+    const char *line_end = value ? at + __builtin_ctz(value) : scan_value(begin, at + 32, end);
+    if (line_end + 2 > end || line_end[0] != '\r' || line_end[1] != '\n')
+        return bad_line_end(p, line_end < end ? line_end : end, end);
+    return line_done(p, h, at, at + colon, at + colon + 2, line_end);
+#else
+    return any_field_line(p, h, begin, at, end);
+#endif
+}
+
+/* Lines up to the empty one. Returns what stands behind it; NULL: refused if p->reason is set, else bytes are missing and
+ * p->line is where the incomplete line begins, counted from `begin`. */
+static const char *field_lines(struct h1 *p, struct headers *h, const char *begin, const char *at, const char *end,
+                               unsigned most)
+{
+    while (end - at >= 2 && *at != '\r') {
         if (h->n >= most)
-            return refuse(p, H1_HEADERS_MANY);
-        const char *next = field_line(p, h, *at, end);
-        if (!next)
-            return p->reason ? -EBADMSG : -EAGAIN;
-        *at = next;
+            return bad(p, H1_HEADERS_MANY);
+        const char *next = field_line(p, h, begin, at, end);
+        if (!next) {
+            p->line = (uint32_t)(at - begin);
+            return NULL;
+        }
+        at = next;
     }
+    p->line = (uint32_t)(at - begin);
+    if (end - at < 2)
+        return end != at && *at == '\n' ? bad(p, H1_LINE_END) : NULL;
+    return at[1] == '\n' ? at + 2 : bad(p, H1_LINE_END);
 }
 
 static int content_length(struct h1 *p, struct view v)
@@ -234,8 +273,13 @@ static int connection_options(struct h1 *p, struct headers *h, bool *ret_upgrade
 /* Takes out what belongs to the connection alone. */
 static int strip_connection(struct h1 *p, struct headers *h)
 {
+    static_assert(HEADER_HTTP2_SETTINGS - HEADER_TRANSFER_ENCODING == 6, "the names that belong to the connection");
     bool upgrade = false;
+    uint64_t some;
     p->keep_alive = p->version == 11;
+    memcpy(&some, &h->first[HEADER_TRANSFER_ENCODING], sizeof(some)); /* and the one behind them */
+    if (!some)
+        return 0;
     if (headers_has(h, HEADER_CONNECTION)) {
         int r = connection_options(p, h, &upgrade);
         if (r < 0)
@@ -414,14 +458,12 @@ int h1_head(struct h1 *p, struct headers *h, struct view bytes, size_t *ret_n)
             return p->reason ? -EBADMSG : more(p, bytes, 0);
         at = next;
     }
-    int r = field_lines(p, h, &at, end, LIMIT_HTTP_HEADER_COUNT + 2);
-    if (r == -EAGAIN)
-        return more(p, bytes, (size_t)(at - bytes.p));
-    if (r < 0)
-        return r;
+    at = field_lines(p, h, bytes.p, at, end, LIMIT_HTTP_HEADER_COUNT + 2);
+    if (!at)
+        return p->reason ? -EBADMSG : more(p, bytes, p->line);
     if (at - bytes.p > LIMIT_HTTP_HEADER_BYTES)
         return refuse(p, H1_HEADERS_LARGE);
-    r = p->kind == H1_REQUEST ? finish_request(p, h) : finish_response(p, h);
+    int r = p->kind == H1_REQUEST ? finish_request(p, h) : finish_response(p, h);
     if (r < 0)
         return r;
     begin_body(p);
@@ -526,21 +568,20 @@ static const char *trailer_lines(struct h1 *p, struct headers *trailers, const c
 {
     if (p->scanned && !memchr(at + p->scanned, '\n', (size_t)(end - at) - p->scanned))
         return end - at > LIMIT_HTTP_TRAILER_BYTES ? bad(p, H1_TRAILERS_LARGE) : NULL;
-    const char *start = at;
     headers_init(trailers, trailers->arena);
-    int r = field_lines(p, trailers, &at, end, LIMIT_HTTP_HEADER_COUNT);
-    if (r == -EBADMSG)
+    const char *behind = field_lines(p, trailers, at, at, end, LIMIT_HTTP_HEADER_COUNT);
+    if (p->reason)
         return NULL;
-    if ((r == 0 ? at : end) - start > LIMIT_HTTP_TRAILER_BYTES)
+    if ((behind ? behind : end) - at > LIMIT_HTTP_TRAILER_BYTES)
         return bad(p, H1_TRAILERS_LARGE);
-    p->scanned = (uint32_t)(end - start);
-    if (r < 0)
+    p->scanned = (uint32_t)(end - at);
+    if (!behind)
         return NULL;
     HEADERS_EACH (trailers, e)
         if (!trailer_allowed((enum header_id)e->id))
             return bad(p, H1_TRAILER);
     p->state = DONE;
-    return at;
+    return behind;
 }
 
 int h1_frame(struct h1 *p, struct view bytes, struct headers *trailers, size_t *ret_n)

@@ -60,6 +60,9 @@ struct h1 {
     bool upgrade;    /* Upgrade with Connection: upgrade; the value stays in the headers */
     bool expect_continue;
     bool interim; /* response: 1xx but 101; another head follows */
+    /* Set by the caller after h1_init(): so many bytes may be read behind those that h1_head() is given, and the first of
+     * them is NUL. 32 let the last lines of a head go as fast as the others. */
+    uint8_t slack;
     /* Set by the caller before h1_head() of a response: what the request was. */
     bool to_head, to_connect;
 };
@@ -95,11 +98,15 @@ struct h1_out {
     bool keep_alive_1_0;     /* connection: keep-alive, for an HTTP/1.0 client */
 };
 
-/* An upper bound for what h1_write_head() will write, or -EINVAL: a name, value, target or authority that must not go on
- * the wire, or :method/:status is missing. */
-ssize_t h1_head_room(const struct headers *h, const struct h1_out *out) must_check;
-char *h1_write_head(char *to, const struct headers *h, const struct h1_out *out); /* returns the end */
-ssize_t h1_trailers_room(const struct headers *h) must_check;                     /* including the last chunk */
-char *h1_write_trailers(char *to, const struct headers *h);                       /* "0\r\n" trailers "\r\n" */
+/* An upper bound for what h1_write_head() and h1_write_trailers() write. */
+static inline size_t h1_room(const struct headers *h)
+{
+    return h->bytes + (size_t)h->n * 4 + 192;
+}
+
+/* Return the end of what was written, or NULL: a name, value, target or authority that must not go on the wire, or :method,
+ * :path or :status is missing. */
+char *h1_write_head(char *to, const struct headers *h, const struct h1_out *out) must_check;
+char *h1_write_trailers(char *to, const struct headers *h) must_check; /* "0\r\n" trailers "\r\n" */
 enum { H1_CHUNK_HEAD = 18, H1_LAST_CHUNK = 5 };
 char *h1_write_chunk_head(char *to, uint64_t n); /* at most H1_CHUNK_HEAD bytes; "\r\n" follows the data */

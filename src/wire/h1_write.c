@@ -3,7 +3,7 @@
  * first, no obs-fold, no duplicates of what frames the message. Lines that arrived in this form and stand in a row in
  * memory are copied as one piece: a proxied head is mostly a single memcpy.
  *
- * h1_head_room() comes first: it proves that nothing unfit goes on the wire and bounds the room; writing cannot fail.
+ * What no parser has seen to be fit is looked at before it is written; one unfit piece, and nothing counts as written.
  */
 #include <errno.h>
 
@@ -78,24 +78,34 @@ static const char *const status_lines[500] = {
 };
 #undef STATUS
 
-static inline char *put(char *to, const void *bytes, size_t n)
+/* Most pieces are short: two overlapping moves do what a call of memcpy would. */
+static inline char *put(char *to, const char *bytes, size_t n)
 {
-    memcpy(to, bytes, n);
+    if (n > 32) {
+        memcpy(to, bytes, n);
+    } else if (n >= 16) {
+        __builtin_memcpy(to, bytes, 16);
+        __builtin_memcpy(to + n - 16, bytes + n - 16, 16);
+    } else if (n >= 8) {
+        __builtin_memcpy(to, bytes, 8);
+        __builtin_memcpy(to + n - 8, bytes + n - 8, 8);
+    } else if (n >= 4) {
+        __builtin_memcpy(to, bytes, 4);
+        __builtin_memcpy(to + n - 4, bytes + n - 4, 4);
+    } else {
+        for (size_t i = 0; i < n; i++)
+            to[i] = bytes[i];
+    }
     return to + n;
 }
-#define PUT(to, literal) put((to), (literal), sizeof(literal) - 1)
-
-static bool all_of(struct view v, unsigned what)
-{
-    return v.n > 0 && scan_slow(v.p, v.p + v.n, what) == v.p + v.n;
-}
+#define PUT(to, literal) ((char *)memcpy((to), (literal), sizeof(literal) - 1) + sizeof(literal) - 1)
 
 static bool sendable(const struct header *e)
 {
     struct view v = header_value(e);
     switch (e->id) {
     case HEADER_METHOD:
-        return all_of(v, SCAN_METHOD);
+        return scan_all(v.p, v.n, SCAN_METHOD);
     case HEADER_PATH:
         return uri_path_valid(v) || (v.n == 1 && v.p[0] == '*');
     case HEADER_AUTHORITY:
@@ -106,45 +116,49 @@ static bool sendable(const struct header *e)
     case HEADER_SCHEME:
     case HEADER_PROTOCOL:
         return true; /* never written */
+    case HEADER_HOST:
+        return v.n == 0 || uri_authority_valid(v);
     }
-    if (scan_value(v.p, v.p + v.n) != v.p + v.n)
+    if (!scan_all_value(v.p, v.n))
         return false;
-    return e->id != HEADER_OTHER || (e->name_n && scan_name(e->name, e->name + e->name_n) == e->name + e->name_n);
+    return e->id != HEADER_OTHER || scan_all_name(e->name, e->name_n);
 }
 
-ssize_t h1_head_room(const struct headers *h, const struct h1_out *out)
+static inline bool fit(const struct header *e)
 {
-    if (out->kind == H1_RESPONSE
-            ? !headers_has(h, HEADER_STATUS)
-            : !headers_has(h, HEADER_METHOD) || (!headers_has(h, HEADER_PATH) && !headers_has(h, HEADER_AUTHORITY)))
-        return -EINVAL;
-    HEADERS_EACH (h, e)
-        if (!(e->flags & HEADER_VALID) && !sendable(e))
-            return -EINVAL;
-    return (ssize_t)h->bytes + h->n * 4 + 192;
+    return (e->flags & HEADER_VALID) || sendable(e);
 }
 
-static char *start_line(char *to, const struct headers *h, const struct h1_out *out)
+static char *status_line(char *to, const struct headers *h)
 {
-    struct view authority = headers_value(h, HEADER_AUTHORITY);
-    if (out->kind == H1_RESPONSE) {
-        unsigned status = headers_status(h);
-        const char *line = status < 600 ? status_lines[status - 100] : NULL;
-        if (line)
-            return put(to, line, strlen(line));
-        to = PUT(to, "HTTP/1.1 ");
-        to = put(to, headers_value(h, HEADER_STATUS).p, 3);
-        return PUT(to, " \r\n");
-    }
-    struct view method = headers_value(h, HEADER_METHOD), path = headers_value(h, HEADER_PATH);
-    to = put(to, method.p, method.n);
+    struct header *status = headers_find(h, HEADER_STATUS);
+    if (!status || !fit(status))
+        return NULL;
+    unsigned code = headers_status(h);
+    const char *line = code >= 100 && code < 600 ? status_lines[code - 100] : NULL;
+    if (code == 200)
+        return PUT(to, "HTTP/1.1 200 OK\r\n");
+    if (line)
+        return put(to, line, strlen(line));
+    to = PUT(to, "HTTP/1.1 ");
+    to = put(to, status->value, 3);
+    return PUT(to, " \r\n");
+}
+
+static char *request_line(char *to, const struct headers *h)
+{
+    struct header *method = headers_find(h, HEADER_METHOD), *path = headers_find(h, HEADER_PATH),
+                  *authority = headers_find(h, HEADER_AUTHORITY);
+    if (!authority)
+        authority = headers_find(h, HEADER_HOST);
+    if (!method || !fit(method) || (path && !fit(path)) || (authority && !fit(authority)) || (!path && !authority))
+        return NULL;
+    to = put(to, method->value, method->value_n);
     *to++ = ' ';
-    to = path.p ? put(to, path.p, path.n) : put(to, authority.p, authority.n);
+    to = path ? put(to, path->value, path->value_n) : put(to, authority->value, authority->value_n);
     to = PUT(to, " HTTP/1.1\r\nhost: ");
-    if (authority.p)
-        to = put(to, authority.p, authority.n);
-    else if (headers_has(h, HEADER_HOST))
-        to = put(to, headers_value(h, HEADER_HOST).p, headers_value(h, HEADER_HOST).n);
+    if (authority)
+        to = put(to, authority->value, authority->value_n);
     return PUT(to, "\r\n");
 }
 
@@ -163,6 +177,8 @@ static char *fields(char *to, const struct headers *h, const struct h1_out *out)
     for (; e < end; e++) {
         if (!e->name || skipped(e, out))
             continue;
+        if (!fit(e))
+            return NULL;
         if (!(e->flags & HEADER_LINE)) {
             to = put(to, e->name, e->name_n);
             to = PUT(to, ": ");
@@ -182,14 +198,17 @@ static char *fields(char *to, const struct headers *h, const struct h1_out *out)
 
 char *h1_write_head(char *to, const struct headers *h, const struct h1_out *out)
 {
-    to = start_line(to, h, out);
-    to = fields(to, h, out);
+    to = out->kind == H1_REQUEST ? request_line(to, h) : status_line(to, h);
+    if (!to || !(to = fields(to, h, out)))
+        return NULL;
     if (out->framing == H1_CHUNKED)
         to = PUT(to, "transfer-encoding: chunked\r\n");
     else if (out->framing == H1_NO_BODY && out->length_zero && !headers_has(h, HEADER_CONTENT_LENGTH))
         to = PUT(to, "content-length: 0\r\n");
     if (headers_has(h, HEADER_UPGRADE)) {
         struct view upgrade = headers_value(h, HEADER_UPGRADE);
+        if (!fit(headers_find(h, HEADER_UPGRADE)))
+            return NULL;
         to = PUT(to, "connection: upgrade\r\nupgrade: ");
         to = put(to, upgrade.p, upgrade.n);
         to = PUT(to, "\r\n");
@@ -201,20 +220,12 @@ char *h1_write_head(char *to, const struct headers *h, const struct h1_out *out)
     return PUT(to, "\r\n");
 }
 
-ssize_t h1_trailers_room(const struct headers *h)
-{
-    HEADERS_EACH (h, e)
-        if (!(e->flags & HEADER_VALID) && !sendable(e))
-            return -EINVAL;
-    return (ssize_t)h->bytes + h->n * 4 + 16;
-}
-
 char *h1_write_trailers(char *to, const struct headers *h)
 {
     static const struct h1_out as_chunked = {.framing = H1_CHUNKED};
     to = PUT(to, "0\r\n");
     to = fields(to, h, &as_chunked);
-    return PUT(to, "\r\n");
+    return to ? PUT(to, "\r\n") : NULL;
 }
 
 char *h1_write_chunk_head(char *to, uint64_t n)

@@ -73,7 +73,7 @@ static const char *check_request(struct headers *block)
 {
     struct view method = headers_value(block, HEADER_METHOD), path = headers_value(block, HEADER_PATH),
                 scheme = headers_value(block, HEADER_SCHEME);
-    if (method.n == 0 || method.n > 32 || scan_slow(method.p, method.p + method.n, SCAN_METHOD) != method.p + method.n)
+    if (method.n > 32 || !scan_all(method.p, method.n, SCAN_METHOD))
         return "h2.method_invalid";
     if (path.p && !uri_path_valid(path) && !(view_is(path, "*") && view_is(method, "OPTIONS")))
         return "h2.path_invalid";
@@ -124,10 +124,9 @@ static bool sendable(const struct header *e)
         return false;
     if (e->id == HEADER_AUTHORITY && !uri_authority_valid(v))
         return false;
-    if (e->id == HEADER_METHOD && scan_slow(v.p, v.p + v.n, SCAN_METHOD) != v.p + v.n)
+    if (e->id == HEADER_METHOD && !scan_all(v.p, v.n, SCAN_METHOD))
         return false;
-    return scan_value(v.p, v.p + v.n) == v.p + v.n &&
-           (e->id != HEADER_OTHER || scan_name(e->name, e->name + e->name_n) == e->name + e->name_n);
+    return scan_all_value(v.p, v.n) && (e->id != HEADER_OTHER || scan_all_name(e->name, e->name_n));
 }
 
 static bool left_out(const struct header *e)

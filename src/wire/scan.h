@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Byte classes of HTTP and the fast scans over them: how far does a header name, a header value, a request target go?
- * 16 bytes a step with SSE2 (part of every x86-64), a table walk elsewhere and in the last bytes. Nothing is read beyond
- * `end`. Each returns the first byte that does not belong, or `end`.
+ * 16 bytes a step with SSE2 (part of every x86-64); the last step looks at the last 16 bytes again, so that short messages
+ * go fast too; a table walk elsewhere. Nothing is read beyond `end`. Each returns the first byte that does not belong, or `end`.
  *
  * Classes: RFC 9110 §5.6.2 token, §5.5 field-value (with obs-text, without other controls), RFC 9112 §3.2 targets
  * narrowed to what nginx, HAProxy, Go and llhttp all accept.
@@ -37,59 +37,122 @@ static inline const char *scan_slow(const char *at, const char *end, unsigned wh
     return at;
 }
 
-static inline const char *scan_value(const char *at, const char *end)
+#ifdef __SSE2__
+/* One bit for each of 16 bytes that does not belong to the class (SCAN_TOKEN: to its usual part, letters, digits, '-'). */
+static inline unsigned scan_bad_value(__m128i x)
+{
+    __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(x, _mm_set1_epi8(0x1f)), x);
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8('\t')), control),
+                                                    _mm_cmpeq_epi8(x, _mm_set1_epi8(0x7f))));
+}
+
+static inline unsigned scan_bad_target(__m128i x)
+{
+    return (unsigned)_mm_movemask_epi8(
+        _mm_or_si128(_mm_or_si128(_mm_cmplt_epi8(x, _mm_set1_epi8(0x21)), _mm_cmpeq_epi8(x, _mm_set1_epi8(0x7f))),
+                     _mm_cmpeq_epi8(x, _mm_set1_epi8('#'))));
+}
+
+static inline unsigned scan_bad_name(__m128i x)
+{
+    /* x - low <= width as unsigned bytes, for a..z (either case) and 0..9 */
+    __m128i letter = _mm_sub_epi8(_mm_or_si128(x, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
+    __m128i digit = _mm_sub_epi8(x, _mm_set1_epi8('0'));
+    __m128i good = _mm_or_si128(_mm_cmpeq_epi8(_mm_min_epu8(letter, _mm_set1_epi8(25)), letter),
+                                _mm_cmpeq_epi8(_mm_min_epu8(digit, _mm_set1_epi8(9)), digit));
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(good, _mm_cmpeq_epi8(x, _mm_set1_epi8('-')))) ^ 0xffff;
+}
+
+/* The bits of `bad` for at[0..16), or for what there is before `end`: then the last 16 bytes are looked at, which begin
+ * before `at`. False when not even those are there. */
+#define SCAN_BITS(at, end, begin, bad, ret_bits)                                                                       \
+    ((end) - (at) >= 16 ? (*(ret_bits) = bad(_mm_loadu_si128((const __m128i *)(const void *)(at))), true)              \
+     : (end) - (begin) >= 16                                                                                           \
+         ? (*(ret_bits) = bad(_mm_loadu_si128((const __m128i *)(const void *)((end)-16))) >> (16 - ((end) - (at))),    \
+            true)                                                                                                      \
+         : false)
+#endif
+
+/* begin: bytes from there on may be read again, at most `at`. */
+static inline const char *scan_value(const char *begin, const char *at, const char *end)
 {
 #ifdef __SSE2__
-    const __m128i low = _mm_set1_epi8(0x1f), del = _mm_set1_epi8(0x7f), tab = _mm_set1_epi8('\t');
-    while (end - at >= 16) {
-        __m128i x = _mm_loadu_si128((const __m128i *)(const void *)at);
-        __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(x, low), x);
-        unsigned bad = (unsigned)_mm_movemask_epi8(
-            _mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(x, tab), control), _mm_cmpeq_epi8(x, del)));
+    unsigned bad;
+    while (at < end && SCAN_BITS(at, end, begin, scan_bad_value, &bad)) {
         if (bad)
             return at + __builtin_ctz(bad);
         at += 16;
     }
+    if (at >= end)
+        return end;
 #endif
     return scan_slow(at, end, SCAN_VALUE);
 }
 
-static inline const char *scan_target(const char *at, const char *end)
+static inline const char *scan_target(const char *begin, const char *at, const char *end)
 {
 #ifdef __SSE2__
-    const __m128i space = _mm_set1_epi8(0x21), del = _mm_set1_epi8(0x7f), hash = _mm_set1_epi8('#');
-    while (end - at >= 16) {
-        __m128i x = _mm_loadu_si128((const __m128i *)(const void *)at);
-        unsigned bad = (unsigned)_mm_movemask_epi8(
-            _mm_or_si128(_mm_or_si128(_mm_cmplt_epi8(x, space), _mm_cmpeq_epi8(x, del)), _mm_cmpeq_epi8(x, hash)));
+    unsigned bad;
+    while (at < end && SCAN_BITS(at, end, begin, scan_bad_target, &bad)) {
         if (bad)
             return at + __builtin_ctz(bad);
         at += 16;
     }
+    if (at >= end)
+        return end;
 #endif
     return scan_slow(at, end, SCAN_TARGET);
 }
 
-/* A header name: letters, digits and '-' go fast, the other token bytes slowly. */
-static inline const char *scan_name(const char *at, const char *end)
+/* A header name: the usual bytes go fast, the other token bytes one by one. */
+static inline const char *scan_name(const char *begin, const char *at, const char *end)
 {
 #ifdef __SSE2__
-    const __m128i lower = _mm_set1_epi8(0x20), below_a = _mm_set1_epi8('a' - 1), above_z = _mm_set1_epi8('z' + 1),
-                  below_0 = _mm_set1_epi8('0' - 1), above_9 = _mm_set1_epi8('9' + 1), dash = _mm_set1_epi8('-');
-    while (end - at >= 16) {
-        __m128i x = _mm_loadu_si128((const __m128i *)(const void *)at), y = _mm_or_si128(x, lower);
-        __m128i letter = _mm_and_si128(_mm_cmpgt_epi8(y, below_a), _mm_cmplt_epi8(y, above_z));
-        __m128i digit = _mm_and_si128(_mm_cmpgt_epi8(x, below_0), _mm_cmplt_epi8(x, above_9));
-        unsigned good = (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(letter, digit), _mm_cmpeq_epi8(x, dash)));
-        if (good != 0xffff) {
-            at += __builtin_ctz(~good);
-            if (!scan_is((unsigned char)*at, SCAN_TOKEN))
+    unsigned bad;
+    while (at < end && SCAN_BITS(at, end, begin, scan_bad_name, &bad)) {
+        if (bad) {
+            at += __builtin_ctz(bad);
+            if (__builtin_expect(*at == ':', 1) || !scan_is((unsigned char)*at, SCAN_TOKEN))
                 return at;
             at++;
-            continue;
+        } else {
+            at += 16;
         }
-        at += 16;
     }
+    if (at >= end)
+        return end;
 #endif
     return scan_slow(at, end, SCAN_TOKEN);
+}
+
+#ifdef __SSE2__
+/* A whole header line at once: for each of 32 bytes one bit that is no usual byte of a name, one that is none of a value. */
+static inline void scan_line(const char *at, uint32_t *ret_name, uint32_t *ret_value)
+{
+    __m128i a = _mm_loadu_si128((const __m128i *)(const void *)at),
+            b = _mm_loadu_si128((const __m128i *)(const void *)(at + 16));
+    *ret_name = scan_bad_name(a) | scan_bad_name(b) << 16;
+    *ret_value = scan_bad_value(a) | scan_bad_value(b) << 16;
+}
+#endif
+
+/* Whether a whole view is of one class. */
+static inline bool scan_all_value(const char *p, size_t n)
+{
+    return scan_value(p, p, p + n) == p + n;
+}
+
+static inline bool scan_all_target(const char *p, size_t n)
+{
+    return scan_target(p, p, p + n) == p + n;
+}
+
+static inline bool scan_all_name(const char *p, size_t n)
+{
+    return n > 0 && scan_name(p, p, p + n) == p + n;
+}
+
+static inline bool scan_all(const char *p, size_t n, unsigned what)
+{
+    return n > 0 && scan_slow(p, p + n, what) == p + n;
 }

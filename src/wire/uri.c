@@ -84,7 +84,7 @@ static bool escapes_valid(struct view path)
 
 bool uri_path_valid(struct view path)
 {
-    if (path.n == 0 || path.p[0] != '/' || scan_target(path.p, path.p + path.n) != path.p + path.n)
+    if (path.n == 0 || path.p[0] != '/' || !scan_all_target(path.p, path.n))
         return false;
     if (!memchr(path.p, '%', path.n))
         return true;
