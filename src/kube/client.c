@@ -88,7 +88,7 @@ static void call_run(struct task *t, uint32_t events)
     struct kube_call *c = CONTAINER_OF(t, struct kube_call, task);
     if (c->done)
         return;
-    fetch_run(&c->fetch);
+    kube_fetch_run(&c->fetch);
     if (c->fetch.over)
         finish(c, c->fetch.error ? c->fetch.error : (int)c->fetch.status);
     else if (events & CALL_LATE)
@@ -104,7 +104,7 @@ static struct kube_call *start(struct kube_client *client, const char *method, s
     task_init(&c->task, client->loop, call_run, "kube call");
     timer_init(&c->deadline, &c->task, CALL_LATE);
     timer_in(&c->deadline, KUBE_CALL_S * NS_PER_S);
-    fetch_start(&c->fetch, client, method, path, type, body, &c->task, CALL_FETCH);
+    kube_fetch_start(&c->fetch, client, method, path, type, body, &c->task, CALL_FETCH);
     return c;
 }
 
@@ -148,7 +148,7 @@ struct kube_call *kube_call_free(struct kube_call *c)
 {
     if (!c)
         return NULL;
-    fetch_done(&c->fetch);
+    kube_fetch_done(&c->fetch);
     timer_done(&c->deadline);
     task_done(&c->task);
     arena_done(&c->arena);

@@ -30,10 +30,10 @@ static int open_conn(struct fetch *f)
     return 0;
 }
 
-void fetch_start(struct fetch *f, struct kube_client *client, const char *method, struct view path,
-                 struct view content_type, struct view body, struct task *task, uint32_t bits)
+void kube_fetch_start(struct fetch *f, struct kube_client *client, const char *method, struct view path,
+                      struct view content_type, struct view body, struct task *task, uint32_t bits)
 {
-    fetch_done(f);
+    kube_fetch_done(f);
     *f = (struct fetch){
         .client = client, .task = task, .bits = bits, .method = method, .content_type = content_type, .active = true};
     f->path = mem_alloc(path.n + 1);
@@ -115,7 +115,7 @@ static void receive(struct fetch *f)
         fail(f, -ECONNRESET);
 }
 
-void fetch_run(struct fetch *f)
+void kube_fetch_run(struct fetch *f)
 {
     if (!f->active || f->over)
         return;
@@ -131,7 +131,7 @@ void fetch_run(struct fetch *f)
     }
 }
 
-void fetch_done(struct fetch *f)
+void kube_fetch_done(struct fetch *f)
 {
     if (!f->active)
         return;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* One HTTP exchange with the API server on a connection of its own; what calls and watches are made of. Private to kube/.
  *
- *   fetch_start(&f, client, "GET", path, VIEW_NONE, VIEW_NONE, &task, BIT);
- *   …in the task: fetch_run(&f): moves what came into f.body; f.status is set with the head; f.over at the end.
+ *   kube_fetch_start(&f, client, "GET", path, VIEW_NONE, VIEW_NONE, &task, BIT);
+ *   …in the task: kube_fetch_run(&f): moves what came into f.body; f.status is set with the head; f.over at the end.
  */
 #pragma once
 
@@ -37,7 +37,7 @@ struct fetch {
     int error; /* -errno when it ended badly */
 };
 
-void fetch_start(struct fetch *f, struct kube_client *client, const char *method, struct view path,
-                 struct view content_type, struct view body, struct task *task, uint32_t bits);
-void fetch_run(struct fetch *f);
-void fetch_done(struct fetch *f);
+void kube_fetch_start(struct fetch *f, struct kube_client *client, const char *method, struct view path,
+                      struct view content_type, struct view body, struct task *task, uint32_t bits);
+void kube_fetch_run(struct fetch *f);
+void kube_fetch_done(struct fetch *f);

@@ -100,7 +100,7 @@ struct kube_watch *kube_watch_free(struct kube_watch *w)
 {
     if (!w)
         return NULL;
-    fetch_done(&w->fetch);
+    kube_fetch_done(&w->fetch);
     timer_done(&w->pause);
     task_done(&w->task);
     LIST_EACH (&w->queue, struct pending, link, p)
@@ -275,13 +275,13 @@ static void ask(struct kube_watch *w)
     if (w->watching)
         buf_printf(&path, "?watch=1&allowWatchBookmarks=true&timeoutSeconds=%d&resourceVersion=%s", WATCH_S,
                    w->version);
-    fetch_start(&w->fetch, w->client, "GET", buf_read(&path), VIEW_NONE, VIEW_NONE, &w->task, WATCH_FETCH);
+    kube_fetch_start(&w->fetch, w->client, "GET", buf_read(&path), VIEW_NONE, VIEW_NONE, &w->task, WATCH_FETCH);
     buf_done(&path);
 }
 
 static void disconnected(struct kube_watch *w, int err)
 {
-    fetch_done(&w->fetch);
+    kube_fetch_done(&w->fetch);
     w->connected = false;
     snprintf(w->error, sizeof(w->error), "%s", err == -ESTALE ? "the server forgot our version" : strerror(-err));
     if (err == -ESTALE || err == -EPROTO)
@@ -315,7 +315,7 @@ static void ended(struct kube_watch *w)
         return;
     }
     connected(w);
-    fetch_done(&w->fetch);
+    kube_fetch_done(&w->fetch);
     ask(w);
 }
 
@@ -325,7 +325,7 @@ static void watch_run(struct task *t, uint32_t events)
     bool quiet = list_empty(&w->queue);
     if (!w->fetch.active && (events & WATCH_AGAIN))
         ask(w);
-    fetch_run(&w->fetch);
+    kube_fetch_run(&w->fetch);
     int err = 0;
     if (w->fetch.active && w->watching && w->fetch.status == 200) {
         connected(w);
