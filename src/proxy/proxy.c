@@ -18,13 +18,25 @@
 
 static void proxy_task(struct task *t, uint32_t events);
 
+/* What we tell others: the pod's labels, and the canonical service and revision even if no label says them. */
 static struct peer_self *self_of(const struct proxy_options *o, struct view id)
 {
-    struct view labels[64][2];
+    struct view labels[66][2];
+    bool service = false, revision = false;
     uint32_t n = 0;
-    for (; n < o->n_labels && n < COUNT_OF(labels); n++) {
+    for (; n < o->n_labels && n < COUNT_OF(labels) - 2; n++) {
         labels[n][0] = o->labels[n].name;
         labels[n][1] = o->labels[n].value;
+        service |= view_is(labels[n][0], "service.istio.io/canonical-name");
+        revision |= view_is(labels[n][0], "service.istio.io/canonical-revision");
+    }
+    if (n && !service) {
+        labels[n][0] = VIEW("service.istio.io/canonical-name");
+        labels[n++][1] = o->canonical_service;
+    }
+    if (n && !revision) {
+        labels[n][0] = VIEW("service.istio.io/canonical-revision");
+        labels[n++][1] = o->canonical_revision;
     }
     struct peer_me me = {
         .id = id,

@@ -167,14 +167,16 @@ static struct series *find_stream(struct stream *s, const struct parties *p, str
     return series_find(s->worker->metrics, &l);
 }
 
+/* All flags of the stream, comma-separated in the order of Envoy's list; "-" when there is none. */
 static struct view flags_of(struct stream *s)
 {
     struct view flag = view_of(end_reason_info(s->reason)->flag);
-    bool none = view_is(flag, "-");
     if (!s->retry_exhausted && !s->delayed)
         return flag;
-    return arena_printf(&s->down->arena, "%s%.*s%s%s", s->delayed ? "DI" : "", none ? 0 : (int)flag.n, flag.p,
-                        s->delayed && (!none || s->retry_exhausted) ? "," : "", s->retry_exhausted ? "URX" : "");
+    bool own = !view_is(flag, "-");
+    return arena_printf(&s->down->arena, "%.*s%s%s%s%s", own ? (int)flag.n : 0, flag.p,
+                        own && s->retry_exhausted ? "," : "", s->retry_exhausted ? "URX" : "",
+                        s->delayed && (own || s->retry_exhausted) ? "," : "", s->delayed ? "DI" : "");
 }
 
 void report_stream(struct stream *s)

@@ -9,6 +9,7 @@
 #include "plan/listener.h"
 #include "proxy/connection.h"
 #include "proxy/filter/cors.h"
+#include "proxy/filter/peer_metadata.h"
 #include "proxy/stream.h"
 #include "proxy/text.h"
 #include "proxy/worker.h"
@@ -178,6 +179,7 @@ void response_local(struct stream *s, enum end_reason reason, uint16_t status, s
     char *date = arena_alloc_raw(&s->down->arena, HTTP_DATE, 1);
     put(&h, HEADER_DATE, text_http_date(date, loop_wall(s->worker->loop)));
     server_header(s, &h);
+    peer_metadata_answer(s, &h);
     s->responded = true;
     s->answer = grpc ? VIEW_NONE : body;
     s->response_ended = s->answer.n == 0;

@@ -47,10 +47,16 @@ void peer_metadata_request(struct stream *s)
         put_ours(s->worker, &s->down->in);
 }
 
+void peer_metadata_answer(struct stream *s, struct headers *h)
+{
+    if (s->peer_asked)
+        put_ours(s->worker, h);
+}
+
 void peer_metadata_response(struct stream *s)
 {
     if (!inbound(s))
         take_theirs(s, &s->up->in);
-    else if (s->peer_asked)
-        put_ours(s->worker, &s->up->in);
+    else
+        peer_metadata_answer(s, &s->up->in);
 }

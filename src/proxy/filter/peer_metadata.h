@@ -4,7 +4,9 @@
  */
 #pragma once
 
+struct headers;
 struct stream;
 
 void peer_metadata_request(struct stream *s);  /* after admission */
 void peer_metadata_response(struct stream *s); /* the answer that came from upstream, before it is passed on */
+void peer_metadata_answer(struct stream *s, struct headers *h); /* an answer of our own */
