@@ -149,8 +149,8 @@ static void put(struct store *st, struct batch *batch, struct object *o, struct 
     struct entry *old = map_get(&st->entries, key), *e = malloc(sizeof(*e) + key.n);
 
     must(e != NULL);
-    memcpy(e->key_text, key.p, key.n);
     *e = (struct entry){.batch = batch, .object = o, .key = {e->key_text, key.n}, .file = file, .seen = true};
+    memcpy(e->key_text, key.p, key.n); /* after the assignment, which also writes the padding where it begins */
     list_init(&e->link);
     batch->refs++;
     map_put(&st->entries, e->key, e);
