@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Draining (drain.h). */
+/* Draining (drain.h): one letter to the workers, then a look every 200 ms whether connections are left or time is up. */
 #include "proxy/drain.h"
 
 #include "base/log.h"

@@ -77,6 +77,8 @@ void forward_request(struct stream *s)
         v.n = (size_t)n;
         keep(s, v);
         s->replayed += v.n;
+        if (s->count_messages)
+            grpc_count(&s->messages_up, v);
         if (!list_empty(&s->mirrors))
             mirror_data(s, v);
         http_stream_consume(down, v.n);
@@ -101,6 +103,8 @@ void forward_response(struct stream *s)
         ssize_t n = http_stream_data(down, v, false);
         if (n <= 0)
             return;
+        if (s->count_messages)
+            grpc_count(&s->messages_down, view_head(v, (size_t)n));
         http_stream_consume(up, (size_t)n);
         moved(s);
     }

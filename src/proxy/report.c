@@ -211,6 +211,8 @@ void report_stream(struct stream *s)
         series = find_stream(s, &p, flags_of(s));
     }
     series_request(series, s->ended - s->started, s->down->wire_in, s->down->wire_out);
+    if (s->count_messages)
+        series_messages(series, s->messages_up.messages, s->messages_down.messages);
 }
 
 void report_relay(struct relay *r, bool ended)

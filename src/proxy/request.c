@@ -270,6 +270,7 @@ enum end_reason request_admit(struct stream *s)
         return END_MISSING_PATH;
     struct view type = headers_value(h, HEADER_CONTENT_TYPE);
     s->grpc_request = type.n && grpc_content_type(type);
+    s->count_messages = s->grpc_request && (s->connection->filters & 1u << HTTP_FILTER_GRPC_STATS);
     enum end_reason reason = clean_path(s);
     if (reason == END_OK && headers_has(h, HEADER_UPGRADE))
         reason = upgrade(s);

@@ -22,6 +22,7 @@
 #include "plan/end_reason.h"
 #include "plan/retry.h"
 #include "plan/route.h"
+#include "proxy/filter/grpc_stats.h"
 #include "proxy/pool.h"
 #include "proxy/upstream.h"
 
@@ -70,6 +71,7 @@ struct stream {
     bool request_received; /* from the client, completely */
     bool request_ended;    /* the end of the request was sent upstream */
     bool response_ended;   /* the end of the answer was sent to the client */
+    bool count_messages;   /* gRPC, and the filter is there */
     bool origin_allowed;   /* CORS */
     bool peer_asked;       /* the request carried peer metadata: answer with ours */
 
@@ -90,6 +92,7 @@ struct stream {
     struct view text;                                     /* transport failure reason */
     struct view origin;                                   /* CORS */
     struct view answer;                                   /* rest of the body of an answer of our own */
+    struct grpc_count messages_up, messages_down;         /* only with HTTP_FILTER_GRPC_STATS */
     struct list mirrors;                                  /* struct mirror.siblings: those that still want the body */
     struct addr upstream_addr, upstream_local;            /* of the last try, for the log */
     const struct hash_policy *new_cookie;

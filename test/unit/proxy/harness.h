@@ -120,6 +120,14 @@ static inline void server_flush(struct server_conn *c)
     }
 }
 
+static inline void world_hello(struct buf *out, struct view name)
+{
+    buf_str(out, "HTTP/1.1 200 OK\r\ncontent-length: ");
+    buf_u64(out, 11 + name.n);
+    buf_str(out, "\r\n\r\nhello from ");
+    buf_view(out, name);
+}
+
 static inline void server_answer(struct server_conn *c)
 {
     struct server *s = c->server;
@@ -128,8 +136,7 @@ static inline void server_answer(struct server_conn *c)
     if (special && s->does.answer)
         buf_str(&c->out, s->does.answer);
     else
-        buf_printf(&c->out, "HTTP/1.1 200 OK\r\ncontent-length: %zu\r\n\r\nhello from %s", 11 + strlen(s->name),
-                   s->name);
+        world_hello(&c->out, view_of(s->name));
     c->close_after = special && s->does.close;
     server_flush(c);
 }
