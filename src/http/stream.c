@@ -150,6 +150,15 @@ void http_stream_consume(struct http_stream *s, size_t n)
         (s->conn ? http_protocol_of(s->conn) : &http_2)->consume(s, n);
 }
 
+bool http_stream_last(const struct http_stream *s, struct view v)
+{
+    const struct http_block *b = s->in_first;
+    if (b)
+        return (s->flags & STREAM_IN_DONE) && !s->trailers && !b->next && v.n == b->end - b->at;
+    return s->conn && s->conn->config.version == HTTP_1 && s->conn->parser.framing == H1_LENGTH &&
+           v.n == s->conn->parser.run;
+}
+
 void http_stream_informed(struct http_stream *s)
 {
     s->ready &= (uint8_t)~HTTP_INFORMATIONAL;

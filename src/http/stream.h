@@ -114,6 +114,9 @@ int http_stream_trailers(struct http_stream *s, const struct headers *h) must_ch
 bool http_stream_peek(struct http_stream *s, struct view *ret_bytes);
 void http_stream_consume(struct http_stream *s, size_t n);
 void http_stream_informed(struct http_stream *s);
+/* Whether `v`, from http_stream_peek(), is known to be the rest of the message, without trailers behind it: who passes it on
+ * may say `end` with it and saves a frame. False also when that is not known yet. */
+bool http_stream_last(const struct http_stream *s, struct view v);
 
 /* Ends the stream now, in both directions; fin becomes LOCAL_RESET. Without effect when it is over. */
 void http_stream_reset(struct http_stream *s, enum http_reset_code code);

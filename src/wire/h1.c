@@ -3,8 +3,8 @@
  * nothing is copied. When bytes run out in the middle of a line, the parser remembers where the line begins and does not
  * look at it again before its newline has come, so that a peer who sends single bytes costs no more than one who doesn't.
  *
- * What a line means is decided after the head is complete (finish_request, finish_response): framing, connection rules,
- * authority. Writing is in h1_write.c.
+ * Lines are in h1_fields.c. What they mean is decided after the head is complete (finish_request, finish_response): framing,
+ * connection rules, authority. Bodies are in h1_body.c, writing in h1_write.c.
  */
 #include "wire/h1.h"
 
@@ -12,10 +12,9 @@
 #include <errno.h>
 
 #include "base/limits.h"
+#include "wire/h1_parse.h"
 #include "wire/scan.h"
 #include "wire/uri.h"
-
-enum state { HEAD, DATA, CHUNK_SIZE, CHUNK_END, TRAILERS, DONE };
 
 static const struct {
     const char *text;
@@ -49,24 +48,6 @@ void h1_next(struct h1 *p)
     p->slack = slack;
 }
 
-bool h1_done(const struct h1 *p)
-{
-    return p->state == DONE || (p->state == DATA && p->run == 0 && p->framing == H1_LENGTH);
-}
-
-static int refuse(struct h1 *p, enum h1_reason reason)
-{
-    p->reason = (uint8_t)reason;
-    return -EBADMSG;
-}
-
-/* The parsers of one line return where the next begins, or NULL: refused if p->reason is set, else bytes are missing. */
-static const char *bad(struct h1 *p, enum h1_reason reason)
-{
-    p->reason = (uint8_t)reason;
-    return NULL;
-}
-
 static const char *request_line(struct h1 *p, struct headers *h, const char *at, const char *end)
 {
     const char *method = at, *target, *target_end;
@@ -75,31 +56,31 @@ static const char *request_line(struct h1 *p, struct headers *h, const char *at,
     else
         at = scan_slow(at, end, SCAN_METHOD);
     if (at - method > 32)
-        return bad(p, H1_METHOD);
+        return h1_bad(p, H1_METHOD);
     if (at == end)
         return NULL;
     if (*at != ' ' || at == method)
-        return bad(p, at == method && (*at == ' ' || *at == '\t') ? H1_LEADING_SPACE : H1_METHOD);
+        return h1_bad(p, at == method && (*at == ' ' || *at == '\t') ? H1_LEADING_SPACE : H1_METHOD);
     target = at + 1;
     target_end = scan_target(method, target, end);
     if (target_end - target > LIMIT_HTTP_URI_BYTES)
-        return bad(p, H1_TARGET_LONG);
+        return h1_bad(p, H1_TARGET_LONG);
     if (target_end == end)
         return NULL;
     if (*target_end != ' ' || target_end == target)
-        return bad(p, H1_TARGET);
+        return h1_bad(p, H1_TARGET);
     const char *version = target_end + 1;
     if (end - version < 10)
-        return memchr(version, '\n', (size_t)(end - version)) ? bad(p, H1_REQUEST_LINE) : NULL;
+        return memchr(version, '\n', (size_t)(end - version)) ? h1_bad(p, H1_REQUEST_LINE) : NULL;
     if (memcmp(version, "HTTP/1.1\r\n", 10) == 0)
         p->version = 11;
     else if (memcmp(version, "HTTP/1.0\r\n", 10) == 0)
         p->version = 10;
     else if (memcmp(version, "HTTP/", 5) == 0 && version[5] >= '1' && version[5] <= '9' && version[6] == '.' &&
              version[7] >= '0' && version[7] <= '9' && version[8] == '\r' && version[9] == '\n')
-        return bad(p, at - method == 3 && memcmp(method, "PRI", 3) == 0 ? H1_METHOD : H1_VERSION);
+        return h1_bad(p, at - method == 3 && memcmp(method, "PRI", 3) == 0 ? H1_METHOD : H1_VERSION);
     else
-        return bad(p, H1_REQUEST_LINE);
+        return h1_bad(p, H1_REQUEST_LINE);
     headers_push(h, HEADER_METHOD, ":method", 7, method, (size_t)(at - method))->flags |= HEADER_VALID;
     headers_push(h, HEADER_PATH, ":path", 5, target, (size_t)(target_end - target))->flags |= HEADER_VALID;
     return version + 10;
@@ -109,131 +90,35 @@ static const char *status_line(struct h1 *p, struct headers *h, const char *at, 
 {
     if (end - at < 14) { /* "HTTP/1.1 200" and CRLF */
         const char *newline = memchr(at, '\n', (size_t)(end - at));
-        return newline ? bad(p, H1_STATUS_LINE) : NULL;
+        return newline ? h1_bad(p, H1_STATUS_LINE) : NULL;
     }
     if (memcmp(at, "HTTP/1.", 7) != 0 || (at[7] != '0' && at[7] != '1') || at[8] != ' ')
-        return bad(p, H1_STATUS_LINE);
+        return h1_bad(p, H1_STATUS_LINE);
     p->version = at[7] == '1' ? 11 : 10;
     const char *code = at + 9;
     for (int i = 0; i < 3; i++)
         if (code[i] < (i == 0 ? '1' : '0') || code[i] > '9')
-            return bad(p, H1_STATUS_LINE);
+            return h1_bad(p, H1_STATUS_LINE);
     if (code[3] != ' ' && code[3] != '\r')
-        return bad(p, H1_STATUS_LINE);
+        return h1_bad(p, H1_STATUS_LINE);
     const char *line_end = scan_value(at, code + 3, end);
     if (end - line_end < 2)
         return NULL;
     if (line_end[0] != '\r' || line_end[1] != '\n')
-        return bad(p, H1_LINE_END);
+        return h1_bad(p, H1_LINE_END);
     headers_push(h, HEADER_STATUS, ":status", 7, code, 3)->flags |= HEADER_VALID;
     return line_end + 2;
-}
-
-static const char *bad_name(struct h1 *p, const char *at, const char *stop)
-{
-    if (stop != at)
-        return bad(p, H1_NAME);
-    return bad(p, *at == ' ' || *at == '\t' ? H1_LEADING_SPACE : *at == '\n' ? H1_LINE_END : H1_NAME);
-}
-
-static const char *bad_line_end(struct h1 *p, const char *line_end, const char *end)
-{
-    if (line_end == end || (*line_end == '\r' && line_end + 1 == end))
-        return NULL; /* the rest is still on its way */
-    return bad(p, *line_end == '\r' || *line_end == '\n' ? H1_LINE_END : H1_VALUE);
-}
-
-/* Appends the line name = at[0..colon), value = [value, line_end); returns where the next line begins. */
-static inline const char *line_done(struct h1 *p, struct headers *h, const char *at, const char *colon,
-                                    const char *value, const char *line_end)
-{
-    const char *value_end = line_end;
-    while (value_end > value && (value_end[-1] == ' ' || value_end[-1] == '\t'))
-        value_end--;
-    if (h->n == h->cap && headers_grow(h) < 0)
-        return bad(p, H1_HEADERS_MANY);
-    size_t name_n = (size_t)(colon - at);
-    enum header_id id = header_id_of((struct view){at, name_n});
-    if (h->first[id] && (header_id_flags[id] & HEADER_ONCE))
-        return bad(p, id == HEADER_TRANSFER_ENCODING ? H1_TRANSFER_ENCODING
-                      : id == HEADER_CONTENT_LENGTH  ? H1_CONTENT_LENGTH
-                                                     : H1_DUPLICATE);
-    struct header *e = headers_push(h, id, at, name_n, value, (size_t)(value_end - value));
-    bool line = value_end == line_end && value == colon + 2 && colon[1] == ' ';
-    e->flags |= line ? HEADER_VALID | HEADER_LINE : HEADER_VALID;
-    return line_end + 2;
-}
-
-static const char *any_field_line(struct h1 *p, struct headers *h, const char *begin, const char *at, const char *end)
-{
-    const char *colon = scan_name(begin, at, end);
-    if (colon == end)
-        return NULL;
-    if (*colon != ':' || colon == at)
-        return bad_name(p, at, colon);
-    if (colon - at > UINT16_MAX)
-        return bad(p, H1_NAME_LONG);
-    const char *value = colon + 1;
-    while (value < end && (*value == ' ' || *value == '\t'))
-        value++;
-    const char *line_end = scan_value(begin, value, end);
-    if (end - line_end < 2 || line_end[0] != '\r' || line_end[1] != '\n')
-        return bad_line_end(p, line_end, end);
-    return line_done(p, h, at, colon, value, line_end);
-}
-
-/* The usual line: a name of usual bytes within 32 bytes, one space, a value. Everything else goes the long way. */
-static inline const char *field_line(struct h1 *p, struct headers *h, const char *begin, const char *at,
-                                     const char *end)
-{
-#ifdef __SSE2__
-    uint32_t name, value;
-    if (end + p->slack - at < 32)
-        return any_field_line(p, h, begin, at, end);
-    scan_line(at, &name, &value);
-    unsigned colon = name ? (unsigned)__builtin_ctz(name) : 32;
-    if (colon > 29 || colon == 0 || at[colon] != ':' || at[colon + 1] != ' ' || at[colon + 2] <= ' ')
-        return any_field_line(p, h, begin, at, end);
-    value &= ~0u << (colon + 2);
-    const char *line_end = value ? at + __builtin_ctz(value) : scan_value(begin, at + 32, end);
-    if (line_end + 2 > end || line_end[0] != '\r' || line_end[1] != '\n')
-        return bad_line_end(p, line_end < end ? line_end : end, end);
-    return line_done(p, h, at, at + colon, at + colon + 2, line_end);
-#else
-    return any_field_line(p, h, begin, at, end);
-#endif
-}
-
-/* Lines up to the empty one. Returns what stands behind it; NULL: refused if p->reason is set, else bytes are missing and
- * p->line is where the incomplete line begins, counted from `begin`. */
-static const char *field_lines(struct h1 *p, struct headers *h, const char *begin, const char *at, const char *end,
-                               unsigned most)
-{
-    while (end - at >= 2 && *at != '\r') {
-        if (h->n >= most)
-            return bad(p, H1_HEADERS_MANY);
-        const char *next = field_line(p, h, begin, at, end);
-        if (!next) {
-            p->line = (uint32_t)(at - begin);
-            return NULL;
-        }
-        at = next;
-    }
-    p->line = (uint32_t)(at - begin);
-    if (end - at < 2)
-        return end != at && *at == '\n' ? bad(p, H1_LINE_END) : NULL;
-    return at[1] == '\n' ? at + 2 : bad(p, H1_LINE_END);
 }
 
 static int content_length(struct h1 *p, struct view v)
 {
     uint64_t n = 0;
     if (v.n == 0 || v.n > 18 || (v.p[0] == '0' && v.n > 1))
-        return refuse(p, H1_CONTENT_LENGTH);
+        return h1_refuse(p, H1_CONTENT_LENGTH);
     for (size_t i = 0; i < v.n; i++) {
         unsigned digit = (unsigned)(v.p[i] - '0');
         if (digit > 9)
-            return refuse(p, H1_CONTENT_LENGTH);
+            return h1_refuse(p, H1_CONTENT_LENGTH);
         n = n * 10 + digit;
     }
     p->length = n;
@@ -252,7 +137,7 @@ static int connection_options(struct h1 *p, struct headers *h, bool *ret_upgrade
             if (view_empty(option))
                 continue;
             if (scan_slow(option.p, option.p + option.n, SCAN_TOKEN) != option.p + option.n)
-                return refuse(p, H1_CONNECTION);
+                return h1_refuse(p, H1_CONNECTION);
             enum header_id id = header_id_of(option);
             if (view_ieq(option, VIEW("close")))
                 close = true;
@@ -261,7 +146,7 @@ static int connection_options(struct h1 *p, struct headers *h, bool *ret_upgrade
             else if (id == HEADER_UPGRADE)
                 *ret_upgrade = true;
             else if (id == HEADER_HOST || id == HEADER_CONTENT_LENGTH || id == HEADER_TRANSFER_ENCODING)
-                return refuse(p, H1_CONNECTION); /* taking these out would change the message */
+                return h1_refuse(p, H1_CONNECTION); /* taking these out would change the message */
             else if (id != HEADER_TE && id != HEADER_CONNECTION)
                 headers_del_name(h, id, option);
         }
@@ -310,14 +195,14 @@ static int framing(struct h1 *p, struct headers *h)
     if (headers_has(h, HEADER_TRANSFER_ENCODING)) {
         struct view coding = headers_value(h, HEADER_TRANSFER_ENCODING);
         if (p->version == 10)
-            return refuse(p, H1_CHUNKED_IN_1_0);
+            return h1_refuse(p, H1_CHUNKED_IN_1_0);
         if (has_length)
-            return refuse(p, H1_LENGTH_AND_CHUNKED);
+            return h1_refuse(p, H1_LENGTH_AND_CHUNKED);
         if (!view_ieq(coding, VIEW("chunked")))
-            return refuse(p, view_ieq(coding, VIEW("gzip")) || view_ieq(coding, VIEW("deflate")) ||
-                                     view_ieq(coding, VIEW("compress"))
-                                 ? H1_TRANSFER_CODING
-                                 : H1_TRANSFER_ENCODING);
+            return h1_refuse(p, view_ieq(coding, VIEW("gzip")) || view_ieq(coding, VIEW("deflate")) ||
+                                        view_ieq(coding, VIEW("compress"))
+                                    ? H1_TRANSFER_CODING
+                                    : H1_TRANSFER_ENCODING);
         headers_del(h, HEADER_TRANSFER_ENCODING);
         p->framing = H1_CHUNKED;
     } else if (has_length) {
@@ -344,34 +229,34 @@ static void set_authority(struct headers *h, struct header *host, struct view au
 static int request_target(struct h1 *p, struct headers *h)
 {
     if (h->n == h->cap && headers_grow(h) < 0) /* for an authority without Host */
-        return refuse(p, H1_HEADERS_MANY);
+        return h1_refuse(p, H1_HEADERS_MANY);
     struct view method = headers_value(h, HEADER_METHOD), target = headers_value(h, HEADER_PATH);
     struct header *host = headers_find(h, HEADER_HOST);
     if (!host && p->version == 11)
-        return refuse(p, H1_HOST_MISSING);
+        return h1_refuse(p, H1_HOST_MISSING);
     if (host && !uri_authority_valid(header_value(host)))
-        return refuse(p, H1_HOST);
+        return h1_refuse(p, H1_HOST);
     struct view authority = host ? header_value(host) : VIEW_NONE, scheme, path;
     if (view_eq(method, VIEW("CONNECT"))) {
         uint16_t port = 0;
         if (uri_authority_valid(target))
             uri_authority_split(target, &path, &port);
         if (port == 0)
-            return refuse(p, H1_TARGET);
+            return h1_refuse(p, H1_TARGET);
         authority = target;
         headers_del(h, HEADER_PATH);
     } else if (target.p[0] == '/') {
         if (memchr(target.p, '%', target.n) && !uri_path_valid(target))
-            return refuse(p, H1_TARGET);
+            return h1_refuse(p, H1_TARGET);
     } else if (target.n == 1 && target.p[0] == '*') {
         if (!view_eq(method, VIEW("OPTIONS")))
-            return refuse(p, H1_TARGET);
+            return h1_refuse(p, H1_TARGET);
     } else if (uri_absolute_split(target, &scheme, &authority, &path) == 0) {
         struct header *e = headers_find(h, HEADER_PATH);
         e->value = path.p;
         e->value_n = (uint32_t)path.n;
     } else {
-        return refuse(p, H1_TARGET);
+        return h1_refuse(p, H1_TARGET);
     }
     if (authority.p)
         set_authority(h, host, authority);
@@ -389,7 +274,7 @@ static int finish_request(struct h1 *p, struct headers *h)
         return r;
     if (p->framing != H1_NO_BODY) {
         if (!headers_has(h, HEADER_PATH))
-            return refuse(p, H1_CONNECT_BODY);
+            return h1_refuse(p, H1_CONNECT_BODY);
         if (p->upgrade) { /* an upgrade with a body is an ordinary request */
             p->upgrade = false;
             headers_del(h, HEADER_UPGRADE);
@@ -426,23 +311,14 @@ static int finish_response(struct h1 *p, struct headers *h)
     return 0;
 }
 
-static void begin_body(struct h1 *p)
-{
-    static const uint8_t first_state[] = {
-        [H1_NO_BODY] = DONE, [H1_LENGTH] = DATA, [H1_CHUNKED] = CHUNK_SIZE, [H1_CLOSE] = DATA, [H1_TUNNEL] = DATA};
-    p->state = first_state[p->framing];
-    p->run = p->framing == H1_LENGTH ? p->length : p->framing >= H1_CLOSE ? UINT64_MAX : 0;
-    p->line = p->scanned = 0;
-}
-
 /* Bytes are missing: remember how far we looked, and bound what we are ready to wait for. */
 static int more(struct h1 *p, struct view bytes, size_t line)
 {
     p->line = (uint32_t)line;
     p->scanned = (uint32_t)bytes.n;
     if (p->kind == H1_REQUEST && line == 0 && bytes.n > LIMIT_HTTP_URI_BYTES + 64)
-        return refuse(p, H1_TARGET_LONG);
-    return bytes.n > LIMIT_HTTP_HEADER_BYTES ? refuse(p, H1_HEADERS_LARGE) : -EAGAIN;
+        return h1_refuse(p, H1_TARGET_LONG);
+    return bytes.n > LIMIT_HTTP_HEADER_BYTES ? h1_refuse(p, H1_HEADERS_LARGE) : -EAGAIN;
 }
 
 int h1_head(struct h1 *p, struct headers *h, struct view bytes, size_t *ret_n)
@@ -458,183 +334,15 @@ int h1_head(struct h1 *p, struct headers *h, struct view bytes, size_t *ret_n)
             return p->reason ? -EBADMSG : more(p, bytes, 0);
         at = next;
     }
-    at = field_lines(p, h, bytes.p, at, end, LIMIT_HTTP_HEADER_COUNT + 2);
+    at = h1_field_lines(p, h, bytes.p, at, end, LIMIT_HTTP_HEADER_COUNT + 2);
     if (!at)
         return p->reason ? -EBADMSG : more(p, bytes, p->line);
     if (at - bytes.p > LIMIT_HTTP_HEADER_BYTES)
-        return refuse(p, H1_HEADERS_LARGE);
+        return h1_refuse(p, H1_HEADERS_LARGE);
     int r = p->kind == H1_REQUEST ? finish_request(p, h) : finish_response(p, h);
     if (r < 0)
         return r;
-    begin_body(p);
+    h1_begin_body(p);
     *ret_n = (size_t)(at - bytes.p);
     return 0;
-}
-
-/* chunk-ext = *( ";" token [ "=" ( token / quoted-string ) ] ), without the optional whitespace that servers read
- * differently. Returns its end, NULL when refused or incomplete as the line parsers do. */
-static const char *chunk_extensions(struct h1 *p, const char *at, const char *end)
-{
-    while (at < end && *at == ';') {
-        const char *name = ++at;
-        at = scan_slow(at, end, SCAN_TOKEN);
-        if (at < end && at == name)
-            return bad(p, H1_CHUNK_EXTENSION);
-        if (at == end || *at != '=')
-            continue;
-        const char *value = ++at;
-        if (at < end && *at == '"') {
-            for (at++; at < end && *at != '"'; at++) {
-                if (*at == '\\' && ++at == end)
-                    break;
-                if (!scan_is((unsigned char)*at, SCAN_VALUE))
-                    return bad(p, H1_CHUNK_EXTENSION);
-            }
-            if (at == end)
-                return NULL;
-            at++;
-        } else {
-            at = scan_slow(at, end, SCAN_TOKEN);
-            if (at < end && at == value)
-                return bad(p, H1_CHUNK_EXTENSION);
-        }
-    }
-    return at == end ? NULL : at;
-}
-
-static const char *chunk_size(struct h1 *p, const char *at, const char *end)
-{
-    uint64_t n = 0;
-    const char *digits = at;
-    for (; at < end; at++) {
-        unsigned c = (unsigned char)*at, digit = c - '0';
-        if (digit > 9) {
-            digit = (c | 0x20) - 'a' + 10;
-            if (digit < 10 || digit > 15)
-                break;
-        }
-        if (at - digits == 15) /* 2^60 and leading zeros without end */
-            return bad(p, H1_CHUNK_SIZE);
-        n = n << 4 | digit;
-    }
-    if (at == end)
-        return NULL;
-    if (at == digits || (*at != '\r' && *at != ';'))
-        return bad(p, H1_CHUNK_SIZE);
-    const char *line_end = at;
-    if (*at == ';') {
-        line_end = chunk_extensions(p, at, end);
-        if (p->reason)
-            return NULL;
-        if (p->extension_n + (size_t)((line_end ? line_end : end) - at) > LIMIT_HTTP_CHUNK_EXT_BYTES)
-            return bad(p, H1_CHUNK_EXTENSION);
-        if (!line_end)
-            return NULL;
-    }
-    if (*line_end != '\r')
-        return bad(p, H1_CHUNK_EXTENSION);
-    if (end - line_end < 2)
-        return NULL;
-    if (line_end[1] != '\n')
-        return bad(p, H1_CHUNK_SIZE);
-    p->extension_n += (uint32_t)(line_end - at);
-    p->run = n;
-    p->state = n ? DATA : TRAILERS;
-    p->line = p->scanned = 0;
-    return line_end + 2;
-}
-
-static bool trailer_allowed(enum header_id id)
-{
-    switch ((int)id) { /* framing, routing, authentication and control: RFC 9110 §6.5.1 */
-    case HEADER_CONTENT_LENGTH:
-    case HEADER_HOST:
-    case HEADER_TRAILER:
-    case HEADER_EXPECT:
-    case HEADER_AUTHORIZATION:
-    case HEADER_WWW_AUTHENTICATE:
-    case HEADER_COOKIE:
-    case HEADER_SET_COOKIE:
-    case HEADER_CONTENT_TYPE:
-    case HEADER_CONTENT_ENCODING:
-    case HEADER_CACHE_CONTROL:
-    case HEADER_LOCATION:
-        return false;
-    }
-    return (header_id_flags[id] & HEADER_HOP) == 0;
-}
-
-static const char *trailer_lines(struct h1 *p, struct headers *trailers, const char *at, const char *end)
-{
-    if (p->scanned && !memchr(at + p->scanned, '\n', (size_t)(end - at) - p->scanned))
-        return end - at > LIMIT_HTTP_TRAILER_BYTES ? bad(p, H1_TRAILERS_LARGE) : NULL;
-    headers_init(trailers, trailers->arena);
-    const char *behind = field_lines(p, trailers, at, at, end, LIMIT_HTTP_HEADER_COUNT);
-    if (p->reason)
-        return NULL;
-    if ((behind ? behind : end) - at > LIMIT_HTTP_TRAILER_BYTES)
-        return bad(p, H1_TRAILERS_LARGE);
-    p->scanned = (uint32_t)(end - at);
-    if (!behind)
-        return NULL;
-    HEADERS_EACH (trailers, e)
-        if (!trailer_allowed((enum header_id)e->id))
-            return bad(p, H1_TRAILER);
-    p->state = DONE;
-    return behind;
-}
-
-int h1_frame(struct h1 *p, struct view bytes, struct headers *trailers, size_t *ret_n)
-{
-    const char *at = bytes.p, *end = bytes.p + bytes.n, *next = NULL;
-    for (;;) {
-        *ret_n = (size_t)(at - bytes.p);
-        switch ((enum state)p->state) {
-        case CHUNK_SIZE:
-            next = at == end ? NULL : chunk_size(p, at, end);
-            break;
-        case CHUNK_END:
-            next = NULL;
-            if (end - at >= 1 && (at[0] != '\r' || (end - at >= 2 && at[1] != '\n')))
-                return refuse(p, H1_CHUNK_END);
-            if (end - at >= 2) {
-                next = at + 2;
-                p->state = CHUNK_SIZE;
-            }
-            break;
-        case TRAILERS:
-            next = trailer_lines(p, trailers, at, end);
-            break;
-        case DATA:
-            if (p->run == 0 && p->framing == H1_CHUNKED) {
-                p->state = CHUNK_END;
-                continue;
-            }
-            return 0;
-        case HEAD:
-        case DONE:
-            return 0;
-        }
-        if (!next)
-            return p->reason ? -EBADMSG : -EAGAIN;
-        at = next;
-    }
-}
-
-void h1_tunnel(struct h1 *p)
-{
-    p->framing = H1_TUNNEL;
-    begin_body(p);
-}
-
-int h1_eof(struct h1 *p)
-{
-    if (h1_done(p))
-        return 0;
-    if (p->state == DATA && p->framing >= H1_CLOSE) {
-        p->state = DONE;
-        p->run = 0;
-        return 0;
-    }
-    return refuse(p, H1_TRUNCATED);
 }

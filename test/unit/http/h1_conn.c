@@ -143,6 +143,7 @@ static void bodies_wait_for_their_reader(void **state)
     struct http_stream *s = f.server.streams[0];
     assert_true(http_stream_peek(s, &v));
     assert_true(v.n <= 16384);
+    assert_false(http_stream_last(s, v));
     f.server.consume = true;
     task_wake(&f.server.task, BIT_STREAM);
     raw_send(&f, &f.client, rest);
@@ -150,6 +151,27 @@ static void bodies_wait_for_their_reader(void **state)
     assert_true(s->ready & HTTP_END);
     assert_true(view_eq(buf_read(&f.server.body), view_from(buf_read(&big), head)));
     buf_done(&big);
+    fixture_done(&f);
+}
+
+static void the_last_piece_of_a_body_is_known(void **state)
+{
+    struct fixture f;
+    struct view v;
+    fixture_init(&f);
+    connect_ends(&f, NULL, &server_1);
+    f.server.consume = false;
+    raw_send(&f, &f.client, VIEW("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabc"));
+    struct http_stream *s = f.server.streams[0];
+    assert_true(http_stream_peek(s, &v));
+    assert_false(http_stream_last(s, v));
+    raw_send(&f, &f.client, VIEW("de"));
+    http_stream_consume(s, 3);
+    run(&f);
+    assert_true(http_stream_peek(s, &v));
+    assert_view(v, "de");
+    assert_true(http_stream_last(s, v));
+    assert_false(http_stream_last(s, view_head(v, 1)));
     fixture_done(&f);
 }
 
@@ -525,6 +547,7 @@ int main(void)
         cmocka_unit_test(malformed_requests_get_400_and_the_connection_closes),
         cmocka_unit_test(a_bad_chunk_resets_the_stream_that_waits_for_it),
         cmocka_unit_test(bodies_wait_for_their_reader),
+        cmocka_unit_test(the_last_piece_of_a_body_is_known),
         cmocka_unit_test(answers_wait_for_a_slow_client),
         cmocka_unit_test(a_client_sends_and_reads),
         cmocka_unit_test(how_a_response_ends_decides_about_reuse),

@@ -190,6 +190,7 @@ static void a_connection_that_ends_resets_its_streams_but_not_complete_ones(void
     assert_false(complete->ready & HTTP_RESET);
     assert_true(http_stream_peek(complete, &v));
     assert_view(v, "/kept");
+    assert_false(http_stream_last(complete, v)); /* trailers follow */
     http_stream_consume(complete, v.n);
     assert_true(complete->ready & HTTP_END);
     fixture_done(&f);
