@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What sources say becomes snapshots: debounced, complete, and with the last good object when a new one is bad. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "control/source.h"
+#include "control/store.h"
+#include "net/loop.h"
+#include "net/sim.h"
+
+#define SERVICE(name, ip)                                                                                              \
+    "apiVersion: v1\nkind: Service\nmetadata: {name: " name ", namespace: default}\nspec: {clusterIP: " ip             \
+    ", ports: [{name: http, port: 80}]}\n"
+#define VS(name, more)                                                                                                 \
+    "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: " name                                 \
+    ", namespace: default}\nspec: {hosts: [" name "], " more "http: [{route: [{destination: {host: " name "}}]}]}\n"
+
+struct fixture {
+    struct sim *sim;
+    struct loop *loop;
+    struct task task;
+    struct store *store;
+    unsigned told;
+    uint64_t told_at;
+};
+
+static void run(struct task *t, uint32_t events)
+{
+    struct fixture *f = CONTAINER_OF(t, struct fixture, task);
+
+    f->told++;
+    f->told_at = loop_now(f->loop);
+}
+
+static void init(struct fixture *f)
+{
+    *f = (struct fixture){.sim = sim_new(1)};
+    f->loop = sim_loop(sim_host(f->sim, "istiod", "10.0.0.1"), SIM_PROXY);
+    task_init(&f->task, f->loop, run, "owner");
+    f->store = store_new(f->loop, &f->task, 1);
+    sim_run(f->sim, NS_PER_S);
+}
+
+static void done(struct fixture *f)
+{
+    store_free(f->store);
+    task_done(&f->task);
+    sim_free(f->sim);
+}
+
+static void file(struct fixture *f, const char *path, const char *text, int want)
+{
+    assert_int_equal(store_put_file(f->store, view_of(path), view_of(text)), want);
+}
+
+static void the_first_change_is_told_at_once_and_more_are_gathered(void **state)
+{
+    struct fixture f;
+    struct store_snapshot *s;
+    uint64_t begin;
+
+    init(&f);
+    begin = sim_now(f.sim);
+    file(&f, "a.yaml", SERVICE("a", "10.96.0.1"), 0);
+    sim_run(f.sim, NS_PER_MS);
+    assert_int_equal(f.told, 1);
+    s = store_take(f.store);
+    assert_int_equal(s->n_objects, 1);
+    store_release(f.store, s);
+    for (int i = 0; i < 20; i++) {
+        file(&f, "b.yaml", i & 1 ? SERVICE("b", "10.96.0.2") : SERVICE("b", "10.96.0.3"), 0);
+        sim_run(f.sim, NS_PER_MS);
+    }
+    assert_int_equal(f.told, 1);
+    sim_run(f.sim, 100 * NS_PER_MS);
+    assert_int_equal(f.told, 2);
+    assert_true(f.told_at - begin <= 130 * NS_PER_MS);
+    s = store_take(f.store);
+    assert_int_equal(s->n_objects, 2);
+    assert_null(store_take(f.store)); /* nothing new */
+    store_release(f.store, s);
+    done(&f);
+}
+
+static void nothing_is_told_before_every_source_has_spoken(void **state)
+{
+    struct fixture f;
+    struct store_snapshot *s;
+
+    init(&f);
+    store_expect(f.store);
+    store_expect(f.store);
+    file(&f, "a.yaml", SERVICE("a", "10.96.0.1"), 0);
+    store_synced(f.store);
+    sim_run(f.sim, NS_PER_S);
+    assert_int_equal(f.told, 0);
+    assert_null(store_take(f.store));
+    assert_false(store_ready(f.store));
+    store_synced(f.store);
+    sim_run(f.sim, NS_PER_MS);
+    assert_int_equal(f.told, 1);
+    s = store_take(f.store);
+    assert_non_null(s);
+    store_release(f.store, s);
+    done(&f);
+}
+
+static void objects_of_different_kinds_may_share_a_name(void **state)
+{
+    struct fixture f;
+
+    init(&f);
+    file(&f, "a.yaml", SERVICE("reviews", "10.96.0.1") "---\n" VS("reviews", ""), 0);
+    file(&f, "b.yaml",
+         "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: reviews, namespace: "
+         "default}\nspec: {host: reviews}\n",
+         0);
+    assert_int_equal(store_count(f.store, KIND_SERVICE), 1);
+    assert_int_equal(store_count(f.store, KIND_VIRTUAL_SERVICE), 1);
+    assert_int_equal(store_count(f.store, KIND_DESTINATION_RULE), 1);
+    store_del(f.store, KIND_VIRTUAL_SERVICE, VIEW("default"), VIEW("reviews"));
+    assert_int_equal(store_count(f.store, KIND_SERVICE), 1);
+    assert_int_equal(store_count(f.store, KIND_VIRTUAL_SERVICE), 0);
+    done(&f);
+}
+
+static void a_bad_object_is_named_and_its_last_good_one_stays(void **state)
+{
+    struct fixture f;
+    struct buf out = {0};
+
+    init(&f);
+    file(&f, "a.yaml", VS("a", "") "---\n" VS("b", ""), 0);
+    file(&f, "a.yaml", VS("a", "htpp: 1, ") "---\n" VS("b", "") "---\n" VS("c", ""), -EINVAL);
+    assert_int_equal(store_count(f.store, KIND_VIRTUAL_SERVICE), 3);
+    assert_int_equal(store_rejected(f.store), 1);
+    store_print_rejected(f.store, &out);
+    assert_true(view_find_view(buf_read(&out), VIEW("htpp")) < buf_len(&out));
+    file(&f, "a.yaml", VS("a", ""), 0); /* good again: what is gone from the file, goes */
+    assert_int_equal(store_count(f.store, KIND_VIRTUAL_SERVICE), 1);
+    assert_int_equal(store_rejected(f.store), 0);
+    store_del_file(f.store, VIEW("a.yaml"));
+    assert_int_equal(store_count(f.store, KIND_VIRTUAL_SERVICE), 0);
+    buf_done(&out);
+    done(&f);
+}
+
+static void json_of_an_api_server_is_put_and_replaced(void **state)
+{
+    struct fixture f;
+    struct buf out = {0};
+
+    init(&f);
+    store_put_json(f.store, VIEW("{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"metadata\":{\"name\":\"s\","
+                                 "\"namespace\":\"default\"},\"data\":{\"tls.key\":\"c2VjcmV0\"}}"));
+    store_put_json(f.store, VIEW("{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",\"metadata\":{\"name\":\"default\"}}"));
+    store_put_json(f.store, VIEW("{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",\"metadata\":{\"name\":\"default\","
+                                 "\"labels\":{\"a\":\"b\"}}}"));
+    store_put_json(f.store, VIEW("{\"apiVersion\":\"v1\",\"kind\":"));
+    assert_int_equal(store_count(f.store, KIND_NAMESPACE), 1);
+    assert_int_equal(store_count(f.store, KIND_SECRET), 1);
+    store_print_json(f.store, &out);
+    assert_true(view_find_view(buf_read(&out), VIEW("\"a\":\"b\"")) < buf_len(&out));
+    assert_true(view_find_view(buf_read(&out), VIEW("c2VjcmV0")) == buf_len(&out)); /* never printed */
+    buf_done(&out);
+    done(&f);
+}
+
+static void what_an_old_snapshot_holds_outlives_its_replacement(void **state)
+{
+    struct fixture f;
+    struct store_snapshot *old, *now;
+    const struct service *s;
+
+    init(&f);
+    file(&f, "a.yaml", SERVICE("a", "10.96.0.1"), 0);
+    old = store_take(f.store);
+    file(&f, "a.yaml", SERVICE("a", "10.96.0.2"), 0);
+    now = store_take(f.store);
+    store_del_file(f.store, VIEW("a.yaml"));
+    s = (const struct service *)(void *)snapshot_get(old->mesh, KIND_SERVICE, VIEW("default"), VIEW("a"));
+    assert_true(view_is(s->o.meta.name, "a"));
+    store_release(f.store, old);
+    s = (const struct service *)(void *)snapshot_get(now->mesh, KIND_SERVICE, VIEW("default"), VIEW("a"));
+    assert_true(view_is(s->o.meta.name, "a")); /* ASan sees it if it is not there */
+    store_release(f.store, now);
+    done(&f);
+}
+
+static void write_text(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void wait_told(struct fixture *f, unsigned n)
+{
+    for (int i = 0; i < 200 && f->told < n; i++)
+        loop_turn(f->loop, true);
+    assert_true(f->told >= n);
+}
+
+static void a_folder_is_read_and_read_again_when_it_changes(void **state)
+{
+    struct fixture f = {0};
+    struct source_file *source = NULL;
+    char dir[] = "/tmp/weft-store-XXXXXX", path[64];
+
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/a.yaml", dir);
+    write_text(path, SERVICE("a", "10.96.0.1"));
+    f.loop = loop_new(NULL);
+    task_init(&f.task, f.loop, run, "owner");
+    f.store = store_new(f.loop, &f.task, 1);
+    assert_int_equal(source_file_new(f.loop, dir, f.store, &source), 0);
+    wait_told(&f, 1);
+    assert_int_equal(store_count(f.store, KIND_SERVICE), 1);
+    write_text(path, SERVICE("a", "10.96.0.1") "---\n" SERVICE("b", "10.96.0.2"));
+    wait_told(&f, 2);
+    assert_int_equal(store_count(f.store, KIND_SERVICE), 2);
+    unlink(path);
+    wait_told(&f, 3);
+    assert_int_equal(store_count(f.store, KIND_SERVICE), 0);
+    assert_int_equal(source_file_new(f.loop, "/nowhere/at/all", f.store, &source), -ENOENT);
+    source_file_free(source);
+    store_free(f.store);
+    task_done(&f.task);
+    loop_free(f.loop);
+    rmdir(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_first_change_is_told_at_once_and_more_are_gathered),
+        cmocka_unit_test(nothing_is_told_before_every_source_has_spoken),
+        cmocka_unit_test(objects_of_different_kinds_may_share_a_name),
+        cmocka_unit_test(a_bad_object_is_named_and_its_last_good_one_stays),
+        cmocka_unit_test(json_of_an_api_server_is_put_and_replaced),
+        cmocka_unit_test(what_an_old_snapshot_holds_outlives_its_replacement),
+        cmocka_unit_test(a_folder_is_read_and_read_again_when_it_changes),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
