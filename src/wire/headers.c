@@ -67,15 +67,15 @@ static inline uint64_t name_key(const char *p, size_t n)
 
 static inline bool same_lower(const char *lower, const char *p, size_t n)
 {
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8)
-        if (load8(lower + i) != load8(p + i))
-            return false;
-    if (i == n)
-        return true;
-    if (n >= 8)
+    if (n >= 8) {
+        for (size_t i = 0; i + 8 < n; i += 8)
+            if (load8(lower + i) != load8(p + i))
+                return false;
         return load8(lower + n - 8) == load8(p + n - 8);
-    for (; i < n; i++)
+    }
+    if (n >= 4)
+        return load4(lower) == load4(p) && load4(lower + n - 4) == load4(p + n - 4);
+    for (size_t i = 0; i < n; i++)
         if (lower[i] != (p[i] | 0x20))
             return false;
     return true;

@@ -38,7 +38,16 @@ static inline const char *scan_slow(const char *at, const char *end, unsigned wh
 }
 
 #ifdef __SSE2__
-/* One bit for each of 16 bytes that does not belong to the class (SCAN_TOKEN: to its usual part, letters, digits, '-'). */
+static inline __m128i scan_alnum(__m128i x)
+{
+    /* x - low <= width as unsigned bytes, for a..z (either case) and 0..9 */
+    __m128i letter = _mm_sub_epi8(_mm_or_si128(x, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
+    __m128i digit = _mm_sub_epi8(x, _mm_set1_epi8('0'));
+    return _mm_or_si128(_mm_cmpeq_epi8(_mm_min_epu8(letter, _mm_set1_epi8(25)), letter),
+                        _mm_cmpeq_epi8(_mm_min_epu8(digit, _mm_set1_epi8(9)), digit));
+}
+
+/* One bit for each of 16 bytes that does not belong to the class (SCAN_TOKEN, SCAN_HOST: to its usual part). */
 static inline unsigned scan_bad_value(__m128i x)
 {
     __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(x, _mm_set1_epi8(0x1f)), x);
@@ -55,12 +64,15 @@ static inline unsigned scan_bad_target(__m128i x)
 
 static inline unsigned scan_bad_name(__m128i x)
 {
-    /* x - low <= width as unsigned bytes, for a..z (either case) and 0..9 */
-    __m128i letter = _mm_sub_epi8(_mm_or_si128(x, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
-    __m128i digit = _mm_sub_epi8(x, _mm_set1_epi8('0'));
-    __m128i good = _mm_or_si128(_mm_cmpeq_epi8(_mm_min_epu8(letter, _mm_set1_epi8(25)), letter),
-                                _mm_cmpeq_epi8(_mm_min_epu8(digit, _mm_set1_epi8(9)), digit));
-    return (unsigned)_mm_movemask_epi8(_mm_or_si128(good, _mm_cmpeq_epi8(x, _mm_set1_epi8('-')))) ^ 0xffff;
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(scan_alnum(x), _mm_cmpeq_epi8(x, _mm_set1_epi8('-')))) ^ 0xffff;
+}
+
+static inline unsigned scan_bad_host(__m128i x)
+{
+    __m128i dash_dot = _mm_sub_epi8(x, _mm_set1_epi8('-')); /* '-' and '.' are neighbours */
+    return (unsigned)_mm_movemask_epi8(
+               _mm_or_si128(scan_alnum(x), _mm_cmpeq_epi8(_mm_min_epu8(dash_dot, _mm_set1_epi8(1)), dash_dot))) ^
+           0xffff;
 }
 
 /* The bits of `bad` for at[0..16), or for what there is before `end`: then the last 16 bytes are looked at, which begin
@@ -123,6 +135,23 @@ static inline const char *scan_name(const char *begin, const char *at, const cha
         return end;
 #endif
     return scan_slow(at, end, SCAN_TOKEN);
+}
+
+/* A host name: the usual bytes go fast, the rest of the class one by one. */
+static inline const char *scan_host(const char *begin, const char *at, const char *end)
+{
+#ifdef __SSE2__
+    unsigned bad;
+    while (at < end && SCAN_BITS(at, end, begin, scan_bad_host, &bad)) {
+        at += bad ? __builtin_ctz(bad) : 16;
+        if (bad && !scan_is((unsigned char)*at, SCAN_HOST))
+            return at;
+        at += bad != 0;
+    }
+    if (at >= end)
+        return end;
+#endif
+    return scan_slow(at, end, SCAN_HOST);
 }
 
 #ifdef __SSE2__

@@ -110,7 +110,7 @@ bool uri_authority_valid(struct view a)
             return false;
         host_end++;
     } else {
-        host_end = scan_slow(a.p, end, SCAN_HOST);
+        host_end = scan_host(a.p, a.p, end);
         if (host_end == a.p)
             return false;
     }
