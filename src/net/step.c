@@ -8,7 +8,7 @@
 void steps_init(struct steps *s, struct task *t, uint32_t late_bit, const struct step *table, uint16_t n)
 {
     must(n > 0);
-    *s = (struct steps){.table = table, .n = n, .task = t};
+    *s = (struct steps){.table = table, .n = n, .task = t, .deadline = TIMER_NEVER};
     timer_init(&s->timer, t, late_bit);
 }
 
@@ -19,8 +19,9 @@ enum step_result steps_walk(struct steps *s, void *self)
         if (!s->entered) {
             s->entered = true;
             s->next = (uint16_t)(s->at + 1);
-            steps_extend(s, step->deadline);
-        } else if (loop_now(s->task->loop) >= s->deadline) {
+            if (step->deadline || s->deadline != TIMER_NEVER) /* most steps of a request have none: no clock, no timer */
+                steps_extend(s, step->deadline);
+        } else if (s->deadline != TIMER_NEVER && loop_now(s->task->loop) >= s->deadline) {
             s->late = true;
         }
         switch (step->run(self)) {

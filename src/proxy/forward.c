@@ -71,10 +71,13 @@ void forward_request(struct stream *s)
         return;
     struct view v;
     while (http_stream_peek(down, &v)) {
-        ssize_t n = http_stream_data(up, v, false);
+        bool last = http_stream_last(down, v);
+        size_t all = v.n;
+        ssize_t n = http_stream_data(up, v, last);
         if (n <= 0)
             return;
         v.n = (size_t)n;
+        s->request_ended = last && v.n == all;
         keep(s, v);
         s->replayed += v.n;
         if (s->count_messages)
@@ -87,6 +90,10 @@ void forward_request(struct stream *s)
     if (!(down->ready & HTTP_END))
         return;
     request_received(s);
+    if (s->request_ended) {
+        mirror_end(s);
+        return;
+    }
     int r = down->trailers ? http_stream_trailers(up, down->trailers) : (int)http_stream_data(up, VIEW_NONE, true);
     s->request_ended = r >= 0;
     if (!list_empty(&s->mirrors))
@@ -100,15 +107,17 @@ void forward_response(struct stream *s)
         return;
     struct view v;
     while (http_stream_peek(up, &v)) {
-        ssize_t n = http_stream_data(down, v, false);
+        bool last = http_stream_last(up, v);
+        ssize_t n = http_stream_data(down, v, last);
         if (n <= 0)
             return;
+        s->response_ended = last && (size_t)n == v.n;
         if (s->count_messages)
             grpc_count(&s->messages_down, view_head(v, (size_t)n));
         http_stream_consume(up, (size_t)n);
         moved(s);
     }
-    if (!(up->ready & HTTP_END))
+    if (!(up->ready & HTTP_END) || s->response_ended)
         return;
     int r = up->trailers ? http_stream_trailers(down, up->trailers) : (int)http_stream_data(down, VIEW_NONE, true);
     s->response_ended = r >= 0;
