@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* See push.h. */
+/* Compiles and publishes (push.h): all proxies when a snapshot comes, one proxy when it connects, and decides whether a
+ * proxy may be what its node says that it is.
+ */
 #include "control/push.h"
 
 #include <stdlib.h>

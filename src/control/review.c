@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* See review.h. */
+/* Bearer tokens to identities (review.h): remembered, verified with keys, or asked of the API server, in this order.
+ * What cannot be decided is refused.
+ */
 #include "control/review.h"
 
 #include <errno.h>

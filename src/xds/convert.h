@@ -12,6 +12,12 @@
 
 Cluster__Cluster *xds_cluster(struct arena *a, const struct cluster *c);
 void xds_get_cluster(struct xds_codec *d, const Cluster__Cluster *m, struct cluster *c);
+void xds_lb(struct arena *a, const struct lb_config *lb, Cluster__Cluster *m);
+void xds_get_lb(struct xds_codec *d, const Cluster__Cluster *m, struct cluster *c); /* after c->type */
+void xds_breaker(struct arena *a, const struct breaker_limits *b, Cluster__Cluster *m);
+void xds_get_breaker(struct xds_codec *d, const Cluster__CircuitBreakers *m, struct breaker_limits *b);
+Cluster__OutlierDetection *xds_outlier(struct arena *a, const struct outlier_config *o); /* NULL: off */
+void xds_get_outlier(struct xds_codec *d, const Cluster__OutlierDetection *m, struct outlier_config *o);
 
 Endpoint__ClusterLoadAssignment *xds_endpoints(struct arena *a, const struct endpoint_set *s);
 void xds_get_endpoints(struct xds_codec *d, const Endpoint__ClusterLoadAssignment *m, struct endpoint_set *s);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* See encoded.h. */
+/* The cache of packed resources (encoded.h): a map by kind, name and content hash; bytes of secrets are wiped when they
+ * leave it.
+ */
 #include "xds/encoded.h"
 
 #include <stdlib.h>

@@ -1,17 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Delta ADS streams: what each proxy asked for, has, and refused. See server.h.
- *
- * For each type a proxy has: the names that it asked for (hashes), the resources that it holds (a private plan, `sent`),
- * and those that it refused (`refused`). What is to be sent is the difference between the published plan and these, found
- * anew each time, so nothing queues up and a slow proxy skips what it missed.
- *
- * Order: a type waits until the types before it have nothing left to send. Clusters are removed last of all, when every
- * route that named them has been replaced.
+/* Delta ADS streams: their life, their requests, and what control/ sees of them. See server.h; what is sent is decided in
+ * respond.c.
  */
 #include "xds/server.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/limits.h"
@@ -19,10 +12,8 @@
 #include "net/loop.h"
 #include "net/timer.h"
 #include "xds/discovery.h"
-#include "xds/encoded.h"
-#include "xds/names.h"
 #include "xds/node_pb.h"
-#include "xds/types.h"
+#include "xds/server_impl.h"
 
 enum {
     EVENT_CALL = 1,
@@ -33,55 +24,6 @@ enum { SWEEP = 1 };
 
 #define HELLO (10 * NS_PER_S) /* until the first request with a node */
 #define SWEEP_EACH (30 * NS_PER_S)
-#define CONTROL_PLANE "{\"Component\":\"weft-control\",\"Version\":\"" WEFT_VERSION "\"}"
-
-struct in_flight {                 /* one resource of the response that waits for its ACK */
-    struct resource *now, *before; /* before NULL: it was new */
-};
-
-struct stream_type {
-    struct name_set asked;
-    struct name_set suspect; /* was part of a refused response: sent alone from now on */
-    struct in_flight *flight;
-    uint32_t n_flight;
-    bool outstanding;   /* a response waits for its ACK */
-    bool dirty;         /* there may be something to send */
-    bool must_answer;   /* an answer is due even if it is empty: first request of a wildcard */
-    uint32_t n_denied;  /* resources of the plan that it refused: they are as good as sent, but not in use */
-    struct buf missing; /* names asked for that do not exist, each behind its length: to be said so once */
-};
-
-struct stream {
-    struct xds_proxy pub; /* first */
-    struct xds_server *server;
-    struct task task;
-    struct timer hello;
-    struct grpc_call *call;
-    struct arena arena; /* of the node */
-    struct list ready;  /* in server->ready */
-    struct list all;    /* in server->all */
-    bool announced, refused_by_us, gone_told;
-    const struct plan *plan;             /* published; NULL: not yet */
-    struct plan *sent, *denied;          /* private: resources that it has, and that it refused */
-    struct buf early;                    /* requests before the first publish, each behind its length */
-    struct buf message;                  /* built and not yet taken by the call */
-    struct buf texts[RESOURCE_KINDS][3]; /* behind the views of pub.types: version sent, version acked, nack */
-    struct buf version;
-    struct stream_type types[RESOURCE_KINDS];
-};
-
-struct xds_server {
-    struct loop *loop;
-    struct task *owner;
-    uint32_t bits;
-    struct task task;
-    struct timer sweep;
-    struct list all, ready, proxies;
-    struct xds_cache cache;
-    struct xds_codec *codec;
-    struct xds_server_stats stats;
-    uint32_t n_streams;
-};
 
 static const char *const sync_names[] = {"NOT SENT", "SENT", "SYNCED", "STALE", "ERROR"};
 
@@ -93,58 +35,6 @@ const char *xds_sync_name(enum xds_sync s)
 static struct stream *stream_of(struct xds_proxy *p)
 {
     return (struct stream *)p;
-}
-
-/* ---- states for people ---- */
-
-static void set_text(struct buf *b, struct view *ret, struct view text)
-{
-    buf_clear(b);
-    buf_view(b, text);
-    *ret = buf_read(b);
-}
-
-static void set_sync(struct stream *s, enum resource_kind kind)
-{
-    const struct stream_type *t = &s->types[kind];
-    struct xds_type_state *p = &s->pub.types[kind];
-    enum xds_sync now = XDS_SYNCED;
-
-    if (!p->asked || !s->plan)
-        now = XDS_NOT_SENT;
-    else if (t->outstanding)
-        now = XDS_SENT;
-    else if (t->dirty)
-        now = XDS_STALE;
-    else if (t->n_denied)
-        now = XDS_REFUSED;
-    if (now == XDS_SYNCED)
-        p->nack = VIEW_NONE;
-    if (now != p->sync || !p->since) {
-        p->sync = now;
-        p->since = loop_wall(s->server->loop);
-    }
-}
-
-/* ---- length-prefixed lists of bytes ---- */
-
-static void list_add(struct buf *b, struct view v)
-{
-    buf_be32(b, (uint32_t)v.n);
-    buf_view(b, v);
-}
-
-static bool list_next(struct view *rest, struct view *ret)
-{
-    const unsigned char *p = (const unsigned char *)rest->p;
-    uint32_t n;
-
-    if (rest->n < 4)
-        return false;
-    n = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-    *ret = view_make(p + 4, n);
-    *rest = view_from(*rest, 4 + (size_t)n);
-    return true;
 }
 
 /* ---- life ---- */
@@ -228,13 +118,6 @@ static void stream_refuse(struct stream *s, enum grpc_status status, struct view
 
 /* ---- requests ---- */
 
-static struct resource *planned(const struct plan *p, enum resource_kind kind, struct view name)
-{
-    struct name_ref ref = name_ref(name);
-
-    return (struct resource *)(uintptr_t)plan_get(p, kind, &ref);
-}
-
 /* What the proxy says that it has from an earlier stream: equal content counts as sent, the rest is sent or removed. */
 static void take_initial(struct stream *s, enum resource_kind kind, const struct discovery_request *q)
 {
@@ -243,9 +126,9 @@ static void take_initial(struct stream *s, enum resource_kind kind, const struct
     char text[XDS_VERSION_TEXT];
 
     while (discovery_next_initial(&walk, &name, &version)) {
-        struct resource *r = planned(s->plan, kind, name);
+        struct resource *r = stream_planned(s->plan, kind, name);
         if (!r)
-            list_add(&s->types[kind].missing, name);
+            stream_list_add(&s->types[kind].missing, name);
         else if (view_eq(xds_version(r->hash, text), version))
             plan_put(s->sent, r);
     }
@@ -275,8 +158,8 @@ static int take_names(struct stream *s, const struct xds_type *x, const struct d
             return -E2BIG;
         if (!name_set_add(&t->asked, view_hash(name)))
             plan_del(s->sent, x->kind, name); /* asked again: sent again */
-        if (!planned(s->plan, x->kind, name))
-            list_add(&t->missing, name);
+        if (!stream_planned(s->plan, x->kind, name))
+            stream_list_add(&t->missing, name);
     }
     return 0;
 }
@@ -310,12 +193,12 @@ static void take_ack(struct stream *s, enum resource_kind kind, const struct dis
     t->outstanding = false;
     if (!q->has_error) {
         p->nonce_acked = nonce;
-        set_text(&s->texts[kind][1], &p->version_acked, p->version_sent);
+        stream_set_text(&s->texts[kind][1], &p->version_acked, p->version_sent);
         for (uint32_t i = 0; i < t->n_flight; i++)
             name_set_del(&t->suspect, t->flight[i].now->name_hash);
     } else {
-        set_text(&s->texts[kind][2], &p->nack,
-                 view_head(q->error.n ? q->error : VIEW("refused without a reason"), LIMIT_XDS_NACK_BYTES));
+        stream_set_text(&s->texts[kind][2], &p->nack,
+                        view_head(q->error.n ? q->error : VIEW("refused without a reason"), LIMIT_XDS_NACK_BYTES));
         p->nack_at = loop_wall(s->server->loop);
         s->server->stats.nacks[kind]++;
         for (uint32_t i = 0; i < t->n_flight; i++) { /* it still has what it had before */
@@ -379,7 +262,7 @@ static int take_message(struct stream *s, struct view bytes, struct view *ret_wh
     if (q.nonce.n)
         take_ack(s, x->kind, &q);
     if (!s->plan) {
-        list_add(&s->early, bytes);
+        stream_list_add(&s->early, bytes);
         if (buf_len(&s->early) > LIMIT_XDS_REQUEST_BYTES) {
             *ret_why = VIEW("too many requests before the first response");
             return -E2BIG;
@@ -391,166 +274,6 @@ static int take_message(struct stream *s, struct view bytes, struct view *ret_wh
         return -E2BIG;
     }
     return 0;
-}
-
-/* ---- responses ---- */
-
-static bool wants(const struct stream *s, const struct resource *r)
-{
-    return s->pub.types[r->kind].wildcard || name_set_has(&s->types[r->kind].asked, r->name_hash);
-}
-
-static bool differs(const struct plan *have, const struct resource *r)
-{
-    struct name_ref ref = {r->name, r->name_hash};
-    const struct resource *old = plan_get(have, r->kind, &ref);
-
-    return !old || old->hash != r->hash;
-}
-
-static void add_resource(struct stream *s, struct resource *r)
-{
-    struct stream_type *t = &s->types[r->kind];
-    struct name_ref ref = {r->name, r->name_hash};
-    const struct resource *old = plan_get(s->sent, r->kind, &ref);
-    char version[XDS_VERSION_TEXT];
-
-    discovery_write_resource(&s->message, r->name, xds_version(r->hash, version), xds_type_of(r->kind)->url,
-                             xds_encoded(&s->server->cache, r));
-    if ((t->n_flight & (t->n_flight - 1)) == 0) { /* capacity doubles at powers of two */
-        t->flight = realloc(t->flight, sizeof(*t->flight) * (t->n_flight ? t->n_flight * 2 : 1));
-        must(t->flight != NULL);
-    }
-    t->flight[t->n_flight++] = (struct in_flight){resource_ref(r), old ? resource_ref(old) : NULL};
-    plan_put(s->sent, r);
-    s->pub.resources++;
-}
-
-/* What is new or changed; false: there is more than fits into one response. */
-static bool add_changes(struct stream *s, enum resource_kind kind)
-{
-    struct stream_type *t = &s->types[kind];
-
-    t->n_denied = 0;
-    PLAN_EACH(s->plan, kind, r)
-    {
-        bool alone;
-
-        if (!wants(s, r) || !differs(s->sent, r))
-            continue;
-        if (!differs(s->denied, r)) {
-            t->n_denied++;
-            continue;
-        }
-        alone = name_set_has(&t->suspect, r->name_hash);
-        if (t->n_flight && (alone || buf_len(&s->message) > LIMIT_XDS_RESPONSE_BYTES))
-            return false;
-        add_resource(s, r);
-        if (alone)
-            return false;
-    }
-    return true;
-}
-
-/* What is gone from the plan, and names that never were in it. */
-static uint32_t add_removals(struct stream *s, enum resource_kind kind)
-{
-    struct stream_type *t = &s->types[kind];
-    struct view rest = buf_read(&t->missing), name;
-    struct arena names;
-    struct view *gone = NULL;
-    uint32_t n_gone = 0, n = 0;
-
-    while (list_next(&rest, &name)) {
-        if (planned(s->plan, kind, name))
-            continue;
-        discovery_write_name(&s->message, RESPONSE_REMOVED, name);
-        n++;
-    }
-    buf_clear(&t->missing);
-    arena_init(&names, 0);
-    PLAN_EACH(s->sent, kind, r)
-    {
-        struct name_ref ref = {r->name, r->name_hash};
-        if (!plan_get(s->plan, kind, &ref))
-            *ARENA_PUSH(&names, gone, n_gone) = arena_view(&names, r->name);
-    }
-    for (uint32_t i = 0; i < n_gone; i++) {
-        discovery_write_name(&s->message, RESPONSE_REMOVED, gone[i]);
-        plan_del(s->sent, kind, gone[i]);
-    }
-    arena_done(&names);
-    return n + n_gone;
-}
-
-static void finish_response(struct stream *s, const struct xds_type *x)
-{
-    struct stream_type *t = &s->types[x->kind];
-    struct xds_type_state *p = &s->pub.types[x->kind];
-
-    p->nonce_sent++;
-    discovery_write_tail(&s->message, buf_read(&s->version), x->url, p->nonce_sent, VIEW(CONTROL_PLANE));
-    set_text(&s->texts[x->kind][0], &p->version_sent, buf_read(&s->version));
-    p->n_sent = plan_count(s->sent, x->kind);
-    t->outstanding = true;
-    t->must_answer = false;
-    s->pub.responses++;
-    s->server->stats.pushes[x->kind]++;
-    s->server->stats.sent_bytes += buf_len(&s->message);
-}
-
-/* Builds the next response of this type into s->message; false: there is nothing to say. */
-static bool build(struct stream *s, const struct xds_type *x, bool removals)
-{
-    struct stream_type *t = &s->types[x->kind];
-    bool all = add_changes(s, x->kind);
-    uint32_t n = t->n_flight;
-
-    if (all && removals)
-        n += add_removals(s, x->kind);
-    t->dirty = !all;
-    if (!n && !t->must_answer)
-        return false;
-    finish_response(s, x);
-    return true;
-}
-
-static int flush(struct stream *s)
-{
-    int r;
-
-    if (!buf_len(&s->message))
-        return 0;
-    r = grpc_call_send(s->call, buf_read(&s->message), false);
-    if (r == 0)
-        buf_done(&s->message);
-    return r;
-}
-
-/* Sends what may be sent now, in push order. 0, -EAGAIN (the call takes no more), -errno. */
-static int pump(struct stream *s)
-{
-    bool quiet = true;
-    int r = flush(s);
-
-    for (int i = 0; r == 0 && i < RESOURCE_KINDS; i++) {
-        const struct xds_type *x = &xds_types[i];
-        struct stream_type *t = &s->types[x->kind];
-
-        if (!s->pub.types[x->kind].asked)
-            continue;
-        if (!t->outstanding && t->dirty && build(s, x, x->kind != RESOURCE_CLUSTER))
-            r = flush(s);
-        quiet = quiet && !t->outstanding && !t->dirty;
-        if (t->dirty)
-            break; /* the types behind it wait */
-    }
-    /* Every route that named a removed cluster is replaced and acknowledged: now it may go. */
-    if (r == 0 && quiet && s->pub.types[RESOURCE_CLUSTER].asked && build(s, xds_type_of(RESOURCE_CLUSTER), true))
-        r = flush(s);
-    for (int i = 0; i < RESOURCE_KINDS; i++)
-        set_sync(s, i);
-    return r;
 }
 
 /* ---- the task of a stream ---- */
@@ -579,7 +302,7 @@ static void stream_run(struct task *task, uint32_t events)
         }
     }
     if (r == -EAGAIN && s->plan)
-        r = pump(s);
+        r = stream_pump(s);
     if (r < 0 && r != -EAGAIN)
         stream_end(s);
 }
@@ -628,12 +351,12 @@ void xds_proxy_publish(struct xds_proxy *p, const struct plan *plan, struct view
     plan_ref(plan);
     plan_unref(s->plan);
     s->plan = plan;
-    set_text(&s->version, &p->version, version);
+    stream_set_text(&s->version, &p->version, version);
     for (int i = 0; i < RESOURCE_KINDS; i++)
         s->types[i].dirty = p->types[i].asked;
     s->early = (struct buf){0};
     rest = buf_read(&early);
-    while (list_next(&rest, &bytes)) {
+    while (stream_list_next(&rest, &bytes)) {
         struct discovery_request q;
         const struct xds_type *x = discovery_read_request(bytes, &q) == 0 ? xds_type_by_url(q.type_url) : NULL;
         if (x && take_request(s, x, &q) < 0)

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* See rich.h. */
+/* Resources with every field set to something that is not its default (rich.h), so that a field which a converter
+ * forgets is seen in the printed form.
+ */
 #include "rich.h"
 
 #include "base/clock.h"
