@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,10 +24,13 @@
 #include "kube/client.h"
 #include "net/loop.h"
 #include "net/signals.h"
+#include "net/timer.h"
 #include "trust/ca.h"
 #include "trust/token.h"
 
-enum { EVENT_SIGNAL = 1 };
+enum { EVENT_SIGNAL = 1, EVENT_TRIM = 2 };
+
+#define TRIM_EACH (60 * NS_PER_S) /* a thousand proxies that came at once leave holes in the heap */
 
 static const char usage[] =
     "weft-control: the control plane of weft\n"
@@ -95,6 +99,7 @@ struct program {
     struct task task;
     struct loop *loop;
     struct signals signals;
+    struct timer trim;
     struct control_config config;
     struct kube_client *kube;
     struct ca *ca;
@@ -232,6 +237,10 @@ static void program_run(struct task *t, uint32_t events)
         log_info("signal %d: stopping", sig);
         loop_stop(p->loop);
     }
+    if (events & EVENT_TRIM) {
+        malloc_trim(0);
+        timer_in(&p->trim, TRIM_EACH);
+    }
 }
 
 static int run(struct program *p)
@@ -241,9 +250,13 @@ static int run(struct program *p)
     int r;
 
     task_init(&p->task, p->loop, program_run, "signals");
+    timer_init(&p->trim, &p->task, EVENT_TRIM);
+    timer_in(&p->trim, TRIM_EACH);
     r = signals_open(&p->signals, p->loop, (int[]){SIGTERM, SIGINT, 0}, &p->task, EVENT_SIGNAL);
-    if (r < 0)
+    if (r < 0) {
+        timer_done(&p->trim);
         return fail("signals", strerror(-r));
+    }
     r = control_new(&p->config, &control, &why);
     if (r < 0) {
         log_error("%s: %s", why, strerror(-r));
@@ -253,6 +266,7 @@ static int run(struct program *p)
     }
     control_free(control);
     signals_done(&p->signals);
+    timer_done(&p->trim);
     task_done(&p->task);
     return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

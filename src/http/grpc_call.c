@@ -186,6 +186,13 @@ static void send_status(struct grpc_call *call)
     buf_done(&message);
 }
 
+/* A stream that lives for days does not keep the memory of its largest message. */
+static void shrink(struct buf *b)
+{
+    if (buf_len(b) == 0 && b->cap > 4096)
+        buf_done(b);
+}
+
 /* Sends what waits, as far as the stream takes it. */
 static void push(struct grpc_call *call)
 {
@@ -199,6 +206,7 @@ static void push(struct grpc_call *call)
         if (n < 0)
             return;
         buf_drop(&call->out, (size_t)n);
+        shrink(&call->out);
         if (end && buf_len(&call->out) == 0)
             call->ended_out = true;
     }
@@ -318,6 +326,7 @@ int grpc_call_recv(struct grpc_call *call, struct view *ret_message)
 {
     if (call->lent) {
         buf_drop(&call->in, call->lent);
+        shrink(&call->in);
         call->lent = 0;
     }
     if (call->done && !call->server)

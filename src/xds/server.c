@@ -394,8 +394,10 @@ struct list *xds_server_proxies(struct xds_server *x)
     return &x->proxies;
 }
 
-const struct xds_server_stats *xds_server_stats(const struct xds_server *x)
+const struct xds_server_stats *xds_server_stats(struct xds_server *x)
 {
+    x->stats.encoded = x->cache.encoded;
+    x->stats.encoded_bytes = x->cache.encoded_bytes;
     return &x->stats;
 }
 
@@ -404,8 +406,6 @@ static void server_run(struct task *t, uint32_t events)
     struct xds_server *x = CONTAINER_OF(t, struct xds_server, task);
 
     xds_cache_sweep(&x->cache, loop_now(x->loop));
-    x->stats.encoded = x->cache.encoded;
-    x->stats.encoded_bytes = x->cache.encoded_bytes;
     timer_in(&x->sweep, SWEEP_EACH);
 }
 

@@ -95,6 +95,6 @@ struct xds_server_stats {
     uint64_t streams, pushes[RESOURCE_KINDS], nacks[RESOURCE_KINDS], encoded, encoded_bytes, sent_bytes;
     uint32_t proxies;
 };
-const struct xds_server_stats *xds_server_stats(const struct xds_server *x);
+const struct xds_server_stats *xds_server_stats(struct xds_server *x);
 
 const struct plan *xds_proxy_plan(const struct xds_proxy *p); /* the newest that was published; NULL: none */
