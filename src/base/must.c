@@ -2,6 +2,7 @@
 /* What happens when an invariant breaks, and heap memory that is never NULL (must.h). */
 #include "base/must.h"
 
+#include <execinfo.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,8 @@ static _Atomic uint64_t odd_seen_count; /* a counter, not state: nothing decides
 void must_fail(const char *cond, const char *file, int line)
 {
     fprintf(stderr, "weft: broken invariant: %s (%s:%d). Please report this line.\n", cond, file, line);
+    void *frames[32]; /* addresses only: `addr2line -fe PROGRAM` turns them into lines */
+    backtrace_symbols_fd(frames, backtrace(frames, COUNT_OF(frames)), 2);
     abort();
 }
 

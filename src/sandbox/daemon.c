@@ -432,6 +432,7 @@ static int daemon_main(struct isolate *iso, void *arg)
     timer_init(&d->again, &d->task, NEWS_TIME);
     timer_init(&d->down, &d->task, NEWS_DOWN);
     fd_watch_init(&d->iso_watch, &d->task, NEWS_ISOLATE);
+    isolate_own(iso, &d->task, NEWS_ISOLATE);
     d->store = store_new(store_changed, d);
     cluster_init(&d->cluster, d->store);
     d->cluster.warn = cluster_warn;

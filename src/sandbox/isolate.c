@@ -32,6 +32,7 @@
 #include "base/limits.h"
 #include "base/view.h"
 #include "net/fd_pass.h"
+#include "net/task.h"
 
 enum op { OP_LISTEN_TCP, OP_LISTEN_UNIX, OP_CLOSE, OP_SOCKET, OP_ANSWER, OP_ACCEPTED };
 
@@ -56,6 +57,8 @@ struct isolate {
     size_t n_resolvers;
     struct accepted *waiting; /* came while an answer was awaited */
     size_t n_waiting;
+    struct task *owner;
+    uint32_t bits;
 };
 
 struct listener {
@@ -305,6 +308,14 @@ int isolate_fd(const struct isolate *iso)
     return iso->sock;
 }
 
+void isolate_own(struct isolate *iso, struct task *task, uint32_t bits)
+{
+    iso->owner = task;
+    iso->bits = bits;
+    if (iso->n_waiting)
+        task_wake(task, bits);
+}
+
 /* One message; accepted descriptors are put aside while an answer is awaited. */
 static int receive(struct isolate *iso, bool block, struct note *n, int *ret_fd)
 {
@@ -344,6 +355,8 @@ static int ask(struct isolate *iso, const struct note *question, int *ret_fd)
         }
         iso->waiting = mem_grow(iso->waiting, (iso->n_waiting + 1) * sizeof(*iso->waiting));
         iso->waiting[iso->n_waiting++] = (struct accepted){.id = n.id, .fd = fd};
+        if (iso->owner)
+            task_wake(iso->owner, iso->bits);
     }
 }
 

@@ -25,6 +25,7 @@
 #include "base/must.h"
 
 struct isolate;
+struct task; /* net/task.h */
 
 struct isolate_config {
     int (*main)(struct isolate *iso, void *arg); /* runs in the daemon, single-threaded */
@@ -40,7 +41,9 @@ int isolate_run(const struct isolate_config *config) must_check;
 
 #define ISOLATE_STATE_DIR "/run/weft" /* the tmpfs: mode 0700, seen by the daemon only */
 
-int isolate_fd(const struct isolate *iso); /* readable when isolate_next has something; never read it directly */
+int isolate_fd(const struct isolate *iso); /* readable when isolate_next may have something; never read it directly */
+/* Wakes `task` when a connection came while an answer was awaited: the descriptor will not say so again. */
+void isolate_own(struct isolate *iso, struct task *task, uint32_t bits);
 
 /* Ask the supervisor to listen. Blocking (a round trip to the supervisor), -errno as bind gives it. */
 int isolate_listen_tcp(struct isolate *iso, uint16_t port, uint32_t *ret_id) must_check; /* on 127.0.0.1 */
