@@ -17,7 +17,6 @@
 #include "trust/spiffe.h"
 
 #define TOKEN_EVERY (30 * NS_PER_S)
-#define CERT_TTL (24 * 3600 * NS_PER_S)
 
 static int read_all(const char *path, struct buf *out, size_t most)
 {
@@ -76,7 +75,7 @@ static int start_rotation(struct proxy *p)
                 .trust = p->root,
                 .token_path = o->token_path,
                 .cluster_id = o->cluster_id,
-                .ttl = CERT_TTL,
+                .ttl = o->cert_ttl,
             },
         .spiffe = spiffe_uri(
             &p->arena, &(struct spiffe){spiffe_trust_domain(&p->arena, o->trust_domain), o->ns, o->service_account}),

@@ -162,6 +162,10 @@ static int read_env(struct proxy_options *o, char **env, struct view *ret_why)
     }
     if ((v = env_get(env, "TERMINATION_DRAIN_DURATION_SECONDS")))
         o->drain = strtoull(v, NULL, 10) * NS_PER_S;
+    if ((v = env_get(env, "SECRET_TTL")) && clock_parse_duration(view_of(v), &o->cert_ttl) < 0) {
+        *ret_why = VIEW("SECRET_TTL is no duration");
+        return -EINVAL;
+    }
     if ((v = env_get(env, "EXIT_ON_ZERO_ACTIVE_CONNECTIONS")))
         o->exit_on_zero_connections = strcmp(v, "true") == 0;
     return 0;

@@ -38,8 +38,9 @@ struct proxy_options {
     bool discovery_plain; /* port 15010 */
     const char *root_path, *token_path;
 
-    uint32_t concurrency;                                        /* workers */
-    uint64_t drain;                                              /* terminationDrainDuration */
+    uint32_t concurrency; /* workers */
+    uint64_t drain;       /* terminationDrainDuration */
+    uint64_t cert_ttl;    /* SECRET_TTL; 0: what the CA gives by default (24 h) */
     uint16_t admin_port, status_port, health_port, metrics_port; /* 15000 15020 15021 15090; 0: none */
     struct view admin_address;                                   /* 127.0.0.1 */
     struct view probers;                                         /* ISTIO_KUBE_APP_PROBERS */
