@@ -37,7 +37,8 @@ static void chain_declare(struct rules *r, enum table table, struct view chain)
 }
 
 /* One rule: `-A CHAIN spec…` or, with `at` 1, `-I CHAIN 1 spec…`. */
-static void rule_add(struct rules *r, enum table table, const char *chain, int at, const char *fmt, va_list args)
+printf_like(5, 0) static void rule_add(struct rules *r, enum table table, const char *chain, int at, const char *fmt,
+                                       va_list args)
 {
     char spec[512];
     int n = vsnprintf(spec, sizeof(spec), fmt, args);

@@ -101,7 +101,7 @@ static void make_root(const struct confinement *c)
     mount_or_fail(c, "sysfs", "sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, NULL);
     mount_or_fail(c, "tmpfs", "run", "tmpfs", MS_NODEV | MS_NOSUID, "mode=0755");
     mount_or_fail(c, "tmpfs", "dev", "tmpfs", MS_NOSUID, "mode=0755");
-    snprintf(put_old, sizeof(put_old), "%s", HOST + 1);
+    snprintf(put_old, sizeof(put_old), "%s", &HOST[1]);
     if (mkdir(put_old, 0700) < 0 || syscall(SYS_pivot_root, ".", put_old) < 0 || chdir("/") < 0)
         fail(c, "cannot change the root");
 }
