@@ -33,6 +33,7 @@ struct side {
 struct growing {
     struct edge edge;
     struct side sides[SIDES];
+    bool reached; /* the destination is a workload: an endpoint was found */
 };
 
 struct collecting {
@@ -50,7 +51,8 @@ static struct growing *edge_of(struct collecting *x, const struct series *s, str
 {
     struct view source = series_label(s, "source_workload"), source_ns = series_label(s, "source_workload_namespace");
     struct view to = series_label(s, "destination_workload"), to_ns = series_label(s, "destination_workload_namespace");
-    if (!known(to)) {
+    bool reached = known(to);
+    if (!reached) {
         to = series_label(s, "destination_service_name");
         to_ns = series_label(s, "destination_service_namespace");
     }
@@ -69,6 +71,7 @@ static struct growing *edge_of(struct collecting *x, const struct series *s, str
                             .version = known(version) ? version : VIEW_NONE,
                             .protocol = protocol,
                             .tcp = tcp};
+    g->reached = reached;
     map_put(&x->edges, key, g);
     return g;
 }
@@ -213,7 +216,8 @@ int edges_collect(struct cli *c, uint64_t window_ns, struct edge **ret_edges, si
     MAP_EACH (&x.edges, it) {
         struct growing *g = it->value;
         finish(g, seconds);
-        if (g->edge.total > 0)
+        if (g->edge.total > 0 &&
+            !(g->edge.rate <= 0 && !g->reached)) /* calls that found nobody are shown as they happen */
             (*ret_edges)[(*ret_n)++] = g->edge;
     }
     if (*ret_n)

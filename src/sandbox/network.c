@@ -194,3 +194,14 @@ void network_pod_del(struct network *n, struct network_pod *p)
     address_give(n, p->ip);
     *p = (struct network_pod){.netns = -1};
 }
+
+int network_pod_socket(const struct network *n, const struct network_pod *p, int type, int *ret_fd)
+{
+    if (p->netns < 0 || setns(p->netns, CLONE_NEWNET) < 0)
+        return p->netns < 0 ? -ENOTCONN : -errno;
+    int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0), err = fd < 0 ? -errno : 0;
+    must(setns(n->node_ns, CLONE_NEWNET) == 0);
+    if (!err)
+        *ret_fd = fd;
+    return err;
+}

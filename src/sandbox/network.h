@@ -42,3 +42,6 @@ int network_open(struct network *n, const struct network_config *config) must_ch
 void network_close(struct network *n);
 int network_pod_add(struct network *n, struct network_pod *p) must_check;
 void network_pod_del(struct network *n, struct network_pod *p);
+
+/* A socket that belongs to the pod's namespace: what it connects to on 127.0.0.1 is the pod's own. */
+int network_pod_socket(const struct network *n, const struct network_pod *p, int type, int *ret_fd) must_check;

@@ -3,7 +3,9 @@
 #include "sandbox/runtime.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -205,6 +207,24 @@ void runtime_pod_meta_changed(struct runtime *rt, struct view uid)
     struct pod_run *p = runtime_pod(rt, uid);
     if (p && p->volumes_ready && !p->torn_down)
         volumes_refresh_meta(&p->volumes);
+}
+
+int runtime_pod_connect(struct runtime *rt, struct view uid, uint16_t port, int *ret_fd)
+{
+    static const struct timeval patience = {.tv_usec = 200 * 1000}; /* loopback answers at once, or not at all */
+    struct pod_run *p = runtime_pod(rt, uid);
+    int fd = -1, err = p ? network_pod_socket(&rt->network, &p->net, SOCK_STREAM, &fd) : -ENOENT;
+    if (err)
+        return err;
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) ||
+        connect(fd, (struct sockaddr *)&to, sizeof(to)) || fcntl(fd, F_SETFL, O_NONBLOCK)) {
+        err = -errno;
+        close(fd);
+        return err;
+    }
+    *ret_fd = fd;
+    return 0;
 }
 
 void runtime_services_set(struct runtime *rt, const struct runtime_services *table)

@@ -114,6 +114,9 @@ void runtime_items_changed(struct runtime *rt, enum runtime_source source, struc
 /* A pod's labels or annotations changed in place in `pod`: downwardAPI files follow. */
 void runtime_pod_meta_changed(struct runtime *rt, struct view uid);
 
+/* A connection to 127.0.0.1:port inside the pod, as `kubectl port-forward` makes it: proxies' admin pages are only there. */
+int runtime_pod_connect(struct runtime *rt, struct view uid, uint16_t port, int *ret_fd) must_check;
+
 /* ---- Services: what the rules and the DNS server serve. Copied; nothing of the table is kept. */
 
 enum runtime_proto { RUNTIME_TCP, RUNTIME_UDP };

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* …/pods/<name>:<port>/proxy/<path>: a GET from a port of the pod, asked from the node. It is how the CLI reads proxies'
- * admin pages and metrics, and how a person looks at a pod without being in the pod network (api.h).
+/* …/pods/<name>:<port>/proxy/<path>: a GET from a port of the pod, asked on 127.0.0.1 inside of it. It is how the CLI
+ * reads proxies' admin pages and metrics, and how a person looks at a pod without being in the pod network (api.h).
  */
 #include <errno.h>
-#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
@@ -12,6 +13,7 @@
 #include "net/conn.h"
 #include "net/timer.h"
 #include "sandbox/api/api.h"
+#include "sandbox/runtime.h"
 
 enum { PROXY_CONN = 1, PROXY_STREAM = 2, PROXY_LATE = 4, PROXY_DEADLINE_S = 10 };
 
@@ -118,12 +120,17 @@ static int split(struct view text, struct view *ret_name, uint16_t *ret_port)
     return 0;
 }
 
-static int connect_to(struct api *api, struct proxy_call *p, const struct addr *to)
+static int connect_to(struct api *api, struct proxy_call *p, struct view uid, uint16_t port)
 {
     struct conn *conn;
-    int err = conn_connect(api->loop, to, &(struct conn_options){.timeout = 2 * NS_PER_S}, &conn);
+    int fd = -1, err = runtime_pod_connect(api->runtime, uid, port, &fd);
     if (err)
         return err;
+    err = conn_adopt(api->loop, fd, &conn);
+    if (err) {
+        close(fd);
+        return err;
+    }
     struct http_conn_config config = {.role = HTTP_CLIENT, .version = HTTP_1, .scheme = VIEW("http")};
     p->conn = http_conn_new(api->shared, conn, &config, &p->task, PROXY_CONN);
     return 0;
@@ -133,14 +140,13 @@ void api_proxy(struct api *api, const struct api_target *t, const struct api_req
 {
     struct view name;
     uint16_t port;
-    struct addr to;
     if (t->kind != KIND_POD || split(t->name, &name, &port)) {
         api_fail(resp, 400, "BadRequest", "say which port: pods/NAME:PORT/proxy/PATH");
         return;
     }
     const struct record *r = store_get(api->cluster->store, KIND_POD, t->ns, name);
-    if (!r || addr_parse_ip(record_pod(r)->ip, port, &to)) {
-        api_fail(resp, 404, "NotFound", "pods \"%.*s\" not found, or it has no address yet", VIEW_ARGS(name));
+    if (!r || !api->runtime) {
+        api_fail(resp, 404, "NotFound", "pods \"%.*s\" not found", VIEW_ARGS(name));
         return;
     }
     struct proxy_call *p = mem_alloc(sizeof(*p));
@@ -148,13 +154,14 @@ void api_proxy(struct api *api, const struct api_target *t, const struct api_req
     p->stream = (struct api_stream){.more = proxy_more, .free = proxy_free, .type = "text/plain", .late_head = true};
     p->target =
         arena_printf(&p->arena, "/%.*s%s%.*s", VIEW_ARGS(t->rest), req->query.n ? "?" : "", VIEW_ARGS(req->query));
-    p->authority = arena_printf(&p->arena, "%.*s:%u", VIEW_ARGS(record_pod(r)->ip), port);
+    p->authority = arena_printf(&p->arena, "localhost:%u", port);
     task_init(&p->task, api->loop, proxy_run, "api proxy");
     timer_init(&p->deadline, &p->task, PROXY_LATE);
-    int err = connect_to(api, p, &to);
+    int err = connect_to(api, p, r->uid, port);
     if (err) {
         proxy_free(&p->stream);
-        api_fail(resp, 502, "BadGateway", "no connection to the pod");
+        api_fail(resp, 502, "BadGateway", "no connection to port %u of pod %.*s: %s", port, VIEW_ARGS(name),
+                 strerror(-err));
         return;
     }
     timer_in(&p->deadline, PROXY_DEADLINE_S * NS_PER_S);
