@@ -102,6 +102,10 @@ class Sandbox:
     def get(self, *args):
         return json.loads(self("get", *args, "-o", "json").stdout)
 
+    def state(self):
+        """What the sandbox says of itself: where service discovery is, whether everything is ready."""
+        return json.loads(run(["curl", "-s", "--abstract-unix-socket", f"weft-{self.name}", "http://x/weft/v1/sandbox"]).stdout)
+
     def pods(self, selector, ns="default"):
         return self.get("pods", "-n", ns, "-l", selector)["items"]
 
@@ -141,7 +145,7 @@ class Sandbox:
         return lines
 
 
-def server(name, kind="http", port=8080, labels="", port_name="http", inject=True, replicas=1, extra="", args=""):
+def server(name, kind="http", port=8080, labels="", port_name="http", inject=True, replicas=1, probe="", args=""):
     """Service and Deployment of a server of apps/server.py."""
     return f"""---
 apiVersion: v1
@@ -160,13 +164,13 @@ spec:
   template:
     metadata: {{labels: {{app: {name}{', ' + labels if labels else ''}, sidecar.istio.io/inject: "{str(inject).lower()}"}}}}
     spec:
+      terminationGracePeriodSeconds: 1
       containers:
       - name: {name}
         image: test/server
         args: [{kind}, "{port}"{args}]
         ports: [{{containerPort: {port}}}]
-        readinessProbe: {{tcpSocket: {{port: {port}}}, periodSeconds: 1}}
-{textwrap.indent(textwrap.dedent(extra), '        ')}
+        readinessProbe: {{{probe or f"tcpSocket: {{port: {port}}}"}, periodSeconds: 1, failureThreshold: 1}}
 """
 
 
@@ -180,6 +184,7 @@ spec:
   template:
     metadata: {{labels: {{app: {name}, sidecar.istio.io/inject: "{str(inject).lower()}"}}}}
     spec:
+      terminationGracePeriodSeconds: 1
       containers:
       - {{name: client, image: test/client}}
 """

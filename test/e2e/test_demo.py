@@ -44,7 +44,7 @@ def test_the_demo_shows_every_edge_with_mutual_tls_and_leaves_nothing(tmp_path):
 def test_nothing_is_left_after_down():
     before = traces()
     with Sandbox("down", client() + server("web")) as s:
-        assert s.ask("http://web:8080/")[0] == 200
+        until("an answer", lambda: s.ask("http://web:8080/")[0] == 200)
     gone(before)
 
 
@@ -52,7 +52,7 @@ def test_nothing_is_left_after_sigkill():
     before = traces()
     s = Sandbox("killed", client() + server("web"))
     with s:
-        assert s.ask("http://web:8080/")[0] == 200
+        until("an answer", lambda: s.ask("http://web:8080/")[0] == 200)
         pids = subprocess.run(["pgrep", "-f", s.name], capture_output=True, text=True).stdout.split()
         mine = [int(p) for p in pids if "weft" in open(f"/proc/{p}/cmdline").read().split("\0")[0]]
         assert mine

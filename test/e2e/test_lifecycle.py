@@ -12,9 +12,7 @@ BOOKINFO = f"{ROOT}/build/samples/bookinfo/bookinfo"
 
 @pytest.fixture(scope="module")
 def mesh():
-    manifests = LOGGED + client() + server("web", replicas=2, extra="readinessProbe: {}").replace(
-        "readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}\n", "").replace(
-        "readinessProbe: {}", "readinessProbe: {httpGet: {path: /ready, port: 8080}, periodSeconds: 1, failureThreshold: 1}")
+    manifests = LOGGED + client() + server("web", replicas=2, probe="httpGet: {path: /ready, port: 8080}")
     with Sandbox("lifecycle", manifests) as s:
         yield s
 

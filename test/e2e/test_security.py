@@ -92,6 +92,7 @@ metadata:
   labels: {{app: case, {labels}}}
   {annotations}
 spec:
+  terminationGracePeriodSeconds: 0
   containers: [{{name: app, image: test/client}}]
 """)
     wrong = []
