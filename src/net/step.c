@@ -19,7 +19,8 @@ enum step_result steps_walk(struct steps *s, void *self)
         if (!s->entered) {
             s->entered = true;
             s->next = (uint16_t)(s->at + 1);
-            if (step->deadline || s->deadline != TIMER_NEVER) /* most steps of a request have none: no clock, no timer */
+            if (step->deadline ||
+                s->deadline != TIMER_NEVER) /* most steps of a request have none: no clock, no timer */
                 steps_extend(s, step->deadline);
         } else if (s->deadline != TIMER_NEVER && loop_now(s->task->loop) >= s->deadline) {
             s->late = true;
