@@ -13,6 +13,7 @@
 #include "control/push.h"
 #include "control/reply.h"
 #include "control/review.h"
+#include "control/root_cert.h"
 #include "control/source.h"
 #include "control/store.h"
 #include "http/stream.h"
@@ -41,6 +42,7 @@ struct control {
     struct ca_service *ca;
     struct debug *debug;
     struct source_kube *kube;
+    struct root_cert *roots;
     struct source_file *files;
     struct tls_context *tls;
     struct port *ports[PORTS]; /* plain, TLS, debug, ready */
@@ -207,8 +209,11 @@ static void control_run(struct task *t, uint32_t events)
 {
     struct control *c = CONTAINER_OF(t, struct control, task);
 
-    if (events & EVENT_STORE)
+    if (events & EVENT_STORE) {
         push_snapshot(c->push, store_take(c->store));
+        if (c->roots && push_now(c->push))
+            root_cert_check(c->roots, push_now(c->push)->mesh);
+    }
     if (events & EVENT_PROXY)
         push_proxies(c->push);
     if (events & EVENT_RENEW)
@@ -263,6 +268,8 @@ static int start(struct control *c, const char **ret_why)
     }
     if (r == 0 && c->config.kube)
         c->kube = source_kube_new(l, c->config.kube, c->store);
+    if (r == 0 && c->config.kube && c->config.ca)
+        c->roots = root_cert_new(l, c->config.kube, ca_root_pem(c->config.ca));
     if (r == 0 && c->config.config) {
         *ret_why = "the folder of configuration cannot be read";
         r = source_file_new(l, c->config.config, c->store, &c->files);
@@ -321,6 +328,7 @@ struct control *control_free(struct control *c)
     for (int i = 0; i < PORTS; i++)
         port_free(c->ports[i]);
     debug_free(c->debug);
+    root_cert_free(c->roots);
     source_kube_free(c->kube);
     source_file_free(c->files);
     push_free(c->push);

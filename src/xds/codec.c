@@ -23,7 +23,7 @@ const struct xds_type *xds_type_of(enum resource_kind kind)
         if (xds_types[i].kind == kind)
             return &xds_types[i];
     must(!"every kind has a row in types.def");
-    return NULL;
+    return xds_types;
 }
 
 const struct xds_type *xds_type_by_url(struct view url)
