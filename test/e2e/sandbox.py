@@ -7,6 +7,7 @@
 """
 import json
 import os
+import signal
 import subprocess
 import tempfile
 import textwrap
@@ -134,6 +135,24 @@ class Sandbox:
         out = self.sh(selector, f"curl -s -m 20 -o - -w '\\n%{{http_code}}' {lines} '{url}'", ns, check=check)
         body, _, status = out.rpartition("\n")
         return int(status or 0), body
+
+    def kill(self, program):
+        """SIGKILL to every process of this sandbox with that name. From inside of its pod, a pid 1 cannot be killed."""
+        parents, ours = {}, set()
+        for line in run(["ps", "-eo", "pid=,ppid=,args="]).stdout.split("\n"):
+            if line.strip():
+                pid, parent, args = line.split(None, 2)
+                parents[int(pid)] = (int(parent), args)
+                if self.name in args and " up " in args:
+                    ours.add(int(pid))
+        killed = 0
+        for pid, (parent, args) in parents.items():
+            while parent and parent not in ours:
+                parent = parents.get(parent, (0, ""))[0]
+            if parent and os.path.basename(args.split()[0]) == program:
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+        assert killed, f"no process {program} in the sandbox"
 
     def proxy_log(self, selector, ns="default"):
         """The JSON access log lines of the pod's sidecar."""

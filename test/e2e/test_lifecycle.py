@@ -61,7 +61,7 @@ def test_no_error_while_the_control_plane_is_killed_and_restarted(mesh):
     load = Load(mesh, 12)
     pod = mesh.pod("app=istiod", "istio-system")
     before = mesh.get("pod", pod, "-n", "istio-system")["status"]["containerStatuses"][0]["restartCount"]
-    mesh("exec", pod, "-n", "istio-system", "--", "/bin/sh", "-c", "kill -9 1", check=False)
+    mesh.kill("weft-control")
     until("restarted and ready", lambda: (lambda s: s["restartCount"] > before and s["ready"])(
         mesh.get("pod", pod, "-n", "istio-system")["status"]["containerStatuses"][0]), timeout=30)
     mesh.apply("""
