@@ -347,6 +347,21 @@ static void services_are_reached_by_name_and_address(void **state)
     assert_int_equal(run_in(c, "getent ahostsv4 alias | awk '{print $1}' | sort -u | wc -l", &text), 0);
     assert_string_equal(text, "2\n");
     assert_int_equal(run_in(c, "getent hosts nobody.default.svc.cluster.local", &text), 2);
+    /* over TCP too: two questions on one connection, then half-closed */
+    assert_int_equal(
+        run_in(c,
+               "python3 -c \"\n"
+               "import socket,struct\n"
+               "q = lambda i: struct.pack('>HHHHHH', i, 256, 1, 0, 0, 0) + "
+               "b'\\3web\\7default\\3svc\\7cluster\\5local\\0\\0\\1\\0\\1'\n"
+               "s = socket.create_connection(('10.96.0.10', 53)); m = q(1); n = q(2)\n"
+               "s.sendall(struct.pack('>H', len(m)) + m + struct.pack('>H', len(n)) + n); s.shutdown(1)\n"
+               "d = b''.join(iter(lambda: s.recv(4096), b''))\n"
+               "print(d.count(bytes([10, 96, 1, 0])), d[2:4] + d[2 + struct.unpack('>H', d[:2])[0] + 2:][:2])\n"
+               "\"",
+               &text),
+        0);
+    assert_string_equal(text, "2 b'\\x00\\x01\\x00\\x02'\n");
     /* refused at once, not timed out: no endpoint, no such port, no such address */
     assert_int_equal(run_in(c, "for to in empty:81 web:9 10.96.200.200:80; do curl -s -m 3 $to; echo $?; done", &text),
                      0);

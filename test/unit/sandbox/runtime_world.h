@@ -174,6 +174,7 @@ maybe_unused static void stop(const struct pod *p, uint64_t grace)
 
 maybe_unused static void assert_has(const char *text, const char *part)
 {
+    assert_non_null(text);
     if (!strstr(text, part)) {
         print_error("expected `%s` in:\n%s\n", part, text);
         fail();
