@@ -23,7 +23,7 @@
 #include "sandbox/api/exec.h"
 #include "sandbox/api/server.h"
 #include "sandbox/isolate.h"
-#include "sandbox/host_ports.h"
+#include "sandbox/host_port_table.h"
 #include "sandbox/istiod.h"
 #include "sandbox/kubelet.h"
 #include "sandbox/watch_dir.h"

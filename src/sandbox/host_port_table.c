@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Which host port leads where (host_ports.h): a small table, compared with the pods after every change. */
-#include "sandbox/host_ports.h"
+/* Which host port leads where (host_port_table.h): a small table, compared with the pods after every change. */
+#include "sandbox/host_port_table.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
