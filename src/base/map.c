@@ -96,7 +96,7 @@ void *map_del(struct map *m, struct view key)
     if (!at || !m->items[at - 1].value)
         return NULL;
     void *value = m->items[at - 1].value;
-    m->items[at - 1].value = NULL; /* the slot stays taken until the next grow: later probes must pass it */
+    m->items[at - 1].value = NULL;    /* the slot stays taken until the next grow: later probes must pass it */
     m->items[at - 1].key = VIEW_NONE; /* its bytes may go with the value */
     m->live--;
     return value;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* weft version. */
+/* `weft version`: what this binary calls itself, as text or JSON. It asks no cluster, so it works anywhere and tells
+ * which weft is installed when nothing else runs. */
 #include <stdio.h>
 
 #include "cli/cli.h"

@@ -134,7 +134,7 @@ struct watch_dir *watch_dir_free(struct watch_dir *w)
 {
     if (!w)
         return NULL;
-    LIST_EACH(&w->files, struct source_file, link, f)
+    LIST_EACH (&w->files, struct source_file, link, f)
         file_free(f);
     if (w->inotify >= 0) {
         fd_watch_done(&w->watch);
@@ -177,7 +177,7 @@ static bool in_results(const struct apply_result *results, size_t n, const struc
 /* Does another file bring it too? Then it moved. */
 static bool elsewhere(struct watch_dir *w, const struct source_file *not_in, const struct brought *b)
 {
-    LIST_EACH(&w->files, struct source_file, link, f)
+    LIST_EACH (&w->files, struct source_file, link, f)
         for (size_t i = 0; f != not_in && i < f->n_objects; i++)
             if (f->objects[i].kind == b->kind && strcmp(f->objects[i].ns, b->ns) == 0 &&
                 strcmp(f->objects[i].name, b->name) == 0)
@@ -191,7 +191,8 @@ static size_t delete_missing(struct watch_dir *w, struct source_file *f, const s
     size_t deleted = 0;
     for (size_t i = 0; i < f->n_objects; i++) {
         struct brought *b = &f->objects[i];
-        bool permanent = b->kind == KIND_NAMESPACE && (strcmp(b->name, "default") == 0 || strcmp(b->name, "istio-system") == 0);
+        bool permanent =
+            b->kind == KIND_NAMESPACE && (strcmp(b->name, "default") == 0 || strcmp(b->name, "istio-system") == 0);
         if (permanent || in_results(results, n, b) || elsewhere(w, f, b))
             continue;
         deleted += cluster_delete(w->cluster, b->kind, view_of(b->ns), view_of(b->name), -1) == 0;
@@ -248,7 +249,7 @@ static void apply_file(struct watch_dir *w, struct source_file *f)
 static void visit(struct watch_dir *w, const char *path)
 {
     struct source_file *f = NULL;
-    LIST_EACH(&w->files, struct source_file, link, one)
+    LIST_EACH (&w->files, struct source_file, link, one)
         if (strcmp(one->path, path) == 0)
             f = one;
     if (!f) {
@@ -284,7 +285,7 @@ static void visit_dir(struct watch_dir *w, const char *dir)
 bool watch_dir_scan(struct watch_dir *w)
 {
     w->good = true;
-    LIST_EACH(&w->files, struct source_file, link, f)
+    LIST_EACH (&w->files, struct source_file, link, f)
         f->seen = false;
     for (size_t i = 0; i < w->n_paths; i++) {
         struct stat st;
@@ -294,7 +295,7 @@ bool watch_dir_scan(struct watch_dir *w)
         else if (there)
             visit(w, w->paths[i]);
     }
-    LIST_EACH(&w->files, struct source_file, link, f) {
+    LIST_EACH (&w->files, struct source_file, link, f) {
         if (f->seen)
             continue;
         struct diags none = {0};
