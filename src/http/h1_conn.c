@@ -609,6 +609,7 @@ static ssize_t h1_data(struct http_stream *s, struct view v, bool end)
     if (s->flags & STREAM_DISCARD_OUT) {
         if (end)
             out_done(s);
+        http_flush_soon(c); /* tells the owner that all is sent */
         return (ssize_t)v.n;
     }
     if (!(s->flags & STREAM_OUT_HEAD) || ((s->flags & STREAM_UPGRADE) && !(s->ready & HTTP_TUNNEL)))

@@ -124,7 +124,7 @@ static inline size_t http_bytes_n(const struct http_bytes *b)
 
 static inline struct view http_bytes_view(const struct http_bytes *b)
 {
-    return (struct view){b->data + b->at, b->end - b->at};
+    return b->data ? (struct view){b->data + b->at, b->end - b->at} : VIEW("");
 }
 
 static inline void http_bytes_drop(struct http_bytes *b, size_t n)

@@ -26,6 +26,8 @@ struct server {
 static void answer(struct http_stream *s)
 {
     struct headers h;
+    if (s->ready & (HTTP_RESET | HTTP_SENT))
+        return;
     headers_init(&h, &s->arena);
     must(headers_add(&h, HEADER_STATUS, headers_has(&s->in, HEADER_UPGRADE) ? VIEW("101") : VIEW("200")) == 0);
     if (headers_has(&s->in, HEADER_UPGRADE))
@@ -38,12 +40,14 @@ static void serve(struct server *v, unsigned i)
 {
     struct http_stream *s = v->streams[i];
     struct view bytes;
-    if (!(s->ready & (HTTP_RESET | HTTP_SENT)) && ((v->mode & 2) || (s->ready & HTTP_END)))
+    if (v->mode & 2)
         answer(s);
     while (!(v->mode & 4) && http_stream_peek(s, &bytes)) {
         ssize_t n = http_stream_data(s, bytes, false);
         http_stream_consume(s, n > 0 ? (size_t)n : bytes.n);
     }
+    if ((s->ready & HTTP_END) || headers_has(&s->in, HEADER_UPGRADE) || !headers_has(&s->in, HEADER_PATH))
+        answer(s); /* a tunnel's bytes come after it */
     if ((s->ready & HTTP_END) && !(s->ready & HTTP_RESET)) {
         ssize_t n = http_stream_data(s, VIEW_NONE, true);
         must(n <= 0);
@@ -97,6 +101,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         rest = view_from(rest, (size_t)n);
     }
     conn_close(a);
+    v.mode &= (uint8_t)~4; /* who reads nothing does not learn that the peer left */
+    task_wake(&v.task, BIT_STREAM);
     sim_run(sim, 5 * NS_PER_S);
     must(http_conn_ready(v.http) & HTTP_CONN_CLOSED);
     for (unsigned i = 0; i < v.n; i++)

@@ -379,6 +379,27 @@ static void a_client_tunnels_after_101(void **state)
     fixture_done(&f);
 }
 
+static void an_answer_to_head_ends_without_its_body(void **state)
+{
+    struct fixture f;
+    fixture_init(&f);
+    connect_ends(&f, NULL, &server_1);
+    raw_send(&f, &f.client, VIEW("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n"));
+    struct http_stream *s = f.server.streams[0];
+    struct headers h;
+    response_headers(&h, NULL, 200);
+    assert_int_equal(headers_add(&h, HEADER_CONTENT_LENGTH, VIEW("5")), 0);
+    assert_int_equal(http_stream_headers(s, &h, false), 0);
+    run(&f);
+    assert_false(s->ready & HTTP_SENT);
+    assert_int_equal(http_stream_data(s, VIEW("hello"), false), 5);
+    assert_int_equal(http_stream_data(s, VIEW_NONE, true), 0);
+    run(&f);
+    assert_true(s->ready & HTTP_SENT);
+    assert_sent(&f.client, "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n");
+    fixture_done(&f);
+}
+
 static void http_1_0_gets_its_end_by_closing(void **state)
 {
     struct fixture f;
@@ -554,6 +575,7 @@ int main(void)
         cmocka_unit_test(an_idle_client_notices_that_the_peer_left_or_talks_unasked),
         cmocka_unit_test(an_upgrade_becomes_a_tunnel_only_with_101),
         cmocka_unit_test(a_client_tunnels_after_101),
+        cmocka_unit_test(an_answer_to_head_ends_without_its_body),
         cmocka_unit_test(http_1_0_gets_its_end_by_closing),
         cmocka_unit_test(an_early_answer_reaches_a_client_that_still_sends),
         cmocka_unit_test(lengths_that_do_not_agree_are_refused),
