@@ -303,8 +303,10 @@ static struct view selector_of(struct cli *c, const struct node *object)
     if (!map)
         map = node_at(object, "spec.selector");
     struct buf b = {0};
+    if (view_is(node_text_at(object, "kind"), "Job")) /* has no selector of its own as written */
+        buf_printf(&b, "job-name=%.*s", VIEW_ARGS(node_text_at(object, "metadata.name")));
     for (uint32_t i = 0; node_is(map, NODE_MAP) && i < map->n; i++)
-        buf_printf(&b, "%s%.*s=%.*s", i ? "," : "", VIEW_ARGS(map->fields[i].key),
+        buf_printf(&b, "%s%.*s=%.*s", buf_len(&b) ? "," : "", VIEW_ARGS(map->fields[i].key),
                    VIEW_ARGS(node_text(map->fields[i].value)));
     struct view v = client_escape(&c->arena, buf_read(&b));
     buf_done(&b);
