@@ -47,9 +47,11 @@ tour:                          ## the book of the code: first comment of every f
 
 bench-smoke: all               ## instructions, system calls, allocations and memory of a proxied request, with ceilings
 	@$(PYTHON) test/bench/bench_smoke.py
+	@$(PYTHON) test/bench/bench_mesh.py
 
 golden: all                    ## regenerate the golden files; review the diff
-	@$(PYTHON) tools/golden.py
+	@ninja -C $(BUILD) golden-compile-update golden-inject-update golden-diagnostics-update
+	@git status --short test/golden
 
 clean:                         ## remove the build folders
 	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-clang
