@@ -124,8 +124,25 @@ static void get_slow_start(struct xds_codec *d, const Cluster__Cluster__SlowStar
     lb->warmup_aggression = m->aggression ? m->aggression->default_value : 1.0;
 }
 
+/* The parameters of another policy than the chosen one mean nothing. */
 static void get_lb_config(struct xds_codec *d, const Cluster__Cluster *m, struct lb_config *lb)
 {
+    static const struct {
+        enum balance_policy policy;
+        Cluster__Cluster__LbConfigCase of;
+    } pairs[] = {
+        {BALANCE_LEAST_REQUEST, CLUSTER__CLUSTER__LB_CONFIG_LEAST_REQUEST_LB_CONFIG},
+        {BALANCE_ROUND_ROBIN, CLUSTER__CLUSTER__LB_CONFIG_ROUND_ROBIN_LB_CONFIG},
+        {BALANCE_RING_HASH, CLUSTER__CLUSTER__LB_CONFIG_RING_HASH_LB_CONFIG},
+        {BALANCE_MAGLEV, CLUSTER__CLUSTER__LB_CONFIG_MAGLEV_LB_CONFIG},
+        {BALANCE_CLUSTER_PROVIDED, CLUSTER__CLUSTER__LB_CONFIG_ORIGINAL_DST_LB_CONFIG},
+    };
+    bool ours = false;
+
+    for (size_t i = 0; i < N(pairs); i++)
+        ours = ours || (pairs[i].policy == lb->policy && pairs[i].of == m->lb_config_case);
+    if (!ours)
+        return;
     switch (m->lb_config_case) {
     case CLUSTER__CLUSTER__LB_CONFIG_LEAST_REQUEST_LB_CONFIG:
         lb->choices = pb_get_u32(m->least_request_lb_config->choice_count, 0);
