@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/diag.h"
+#include "cli/table.h"
 
 static const struct verb verbs[] = {
 #define VERB(name, arguments, summary, options, fewest, most)                                                          \
@@ -68,12 +69,17 @@ void verb_usage(const struct verb *v)
 
 void verbs_usage(void)
 {
+    struct arena a;
+    struct table t;
+    arena_init(&a, 0);
+    table_init(&t, &a, "  VERB\0WHAT IT DOES\0");
     printf("weft %s: a service mesh. Usage: weft VERB …\n\n", WEFT_VERSION);
     for (size_t i = 0; i < COUNT_OF(verbs); i++) {
-        char left[64];
-        snprintf(left, sizeof(left), "%s %s", verbs[i].name, verbs[i].arguments);
-        printf("  %-38s %s\n", left, verbs[i].summary);
+        table_cell(&t, "  %s %s", verbs[i].name, verbs[i].arguments);
+        table_cell(&t, "%s", verbs[i].summary);
     }
+    table_print(&t, stdout);
+    arena_done(&a);
     printf(
         "\n`weft help VERB` shows a verb's options. Exit codes: 0 done, 1 failed or rejected, 2 wrong command line,\n"
         "3 no sandbox running; exec exits as its command did.\n");
