@@ -13,21 +13,19 @@
 #include <string.h>
 
 struct option {
-    const char *name;
-    char letter;
-    const char *env, *preset;
-    size_t offset;
-    bool is_bool;
+    const char *name, *env, *preset;
     const char *refused; /* why */
-    bool takes_value;
+    size_t offset;
+    char letter;
+    bool is_bool, takes_value;
 };
 
 static const struct option options[] = {
 #define TEXT(field, name, letter, env, preset)                                                                         \
-    {name, letter, env, preset, offsetof(struct iptables_options, field), false, NULL, true},
+    {name, env, preset, NULL, offsetof(struct iptables_options, field), letter, false, true},
 #define BOOL(field, name, letter, env)                                                                                 \
-    {name, letter, env, NULL, offsetof(struct iptables_options, field), true, NULL, false},
-#define REFUSED(name, letter, env, takes_value, why) {name, letter, env, NULL, 0, !(takes_value), why, takes_value},
+    {name, env, NULL, NULL, offsetof(struct iptables_options, field), letter, true, false},
+#define REFUSED(name, letter, env, takes_value, why) {name, env, NULL, why, 0, letter, !(takes_value), takes_value},
 #include "node/iptables_options.def"
 #undef TEXT
 #undef BOOL

@@ -54,9 +54,10 @@ static int make_path(const char *path, bool folder)
     struct stat st;
     if (stat(path, &st) == 0)
         return 0;
-    if (strlen(path) >= sizeof(part))
+    size_t n = strlen(path);
+    if (n >= sizeof(part))
         return -ENAMETOOLONG;
-    strcpy(part, path);
+    memcpy(part, path, n + 1);
     for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = 0;
         if (mkdir(part, 0755) < 0 && errno != EEXIST)

@@ -7,6 +7,7 @@
  *
  * ConfigMap, Secret, projected and downwardAPI volumes are written as kubelet writes them: files are links through
  * `..data`, which is one link to the newest folder, replaced atomically; a reader sees all old files or all new ones.
+ * A hostPath is shown read-only: nothing that a pod does may stay on the machine.
  * Every pod also has the folder of its service account's token (unless automountServiceAccountToken is false).
  */
 #pragma once
