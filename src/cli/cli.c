@@ -85,7 +85,7 @@ void verbs_usage(void)
         "3 no sandbox running; exec exits as its command did.\n");
 }
 
-static void complain(const struct cli *c, const char *fmt, va_list args)
+static printf_like(2, 0) void complain(const struct cli *c, const char *fmt, va_list args)
 {
     fprintf(stderr, "%sweft:%s ", c->color_err ? "\033[1;31m" : "", c->color_err ? "\033[0m" : "");
     vfprintf(stderr, fmt, args);
