@@ -179,10 +179,10 @@ static int connection_open(struct host_pool *p, enum http_version version, enum 
         return -EBUSY;
     }
     struct conn *conn;
-    w->counters.upstream_connects++;
+    worker_count(&w->counters.upstream_connects, 1);
     int r = pool_dial(u, p->host, alpn, n_alpn, &conn, ret_why);
     if (r < 0) {
-        w->counters.upstream_connect_failures++;
+        worker_count(&w->counters.upstream_connect_failures, 1);
         breaker_give(&u->breaker, BREAKER_CONNECTIONS);
         *ret_reason = END_CONNECT_FAILED;
         return r;
@@ -204,7 +204,7 @@ static int connection_open(struct host_pool *p, enum http_version version, enum 
     c->http = http_conn_new(w->http, conn, &config, &c->task, POOL_CONN_HTTP);
     list_push(version == HTTP_2 ? &p->multiplexed : &p->busy, &c->link);
     p->n_connecting++;
-    w->counters.upstream_active++;
+    worker_count(&w->counters.upstream_active, 1);
     return 0;
 }
 
@@ -218,7 +218,7 @@ static void pool_conn_close(struct pool_conn *c)
     task_done(&c->task);
     list_del(&c->link);
     breaker_give(&u->breaker, BREAKER_CONNECTIONS);
-    u->worker->counters.upstream_active--;
+    worker_count(&u->worker->counters.upstream_active, -1);
     c->pool = NULL;
     if (c->asks) /* its streams see HTTP_RESET; the last of them frees the shell */
         return;
@@ -297,13 +297,19 @@ static void fail_line(struct pool_conn *c)
     v = view_head(v, sizeof(text));
     memcpy(text, v.p ? v.p : "", v.n);
     struct pool_ask *a;
-    c->pool->upstream->worker->counters.upstream_connect_failures++;
+    worker_count(&c->pool->upstream->worker->counters.upstream_connect_failures, 1);
     bool others = p->n_connecting > 1;
     while ((a = first_in_line(p, c->version))) {
         ask_fail(a, reason, (struct view){text, v.n});
         if (others)
             break;
     }
+}
+
+/* HTTP/2: one connection at a time, the others wait for its streams. */
+static bool wants_connection(const struct host_pool *p, enum http_version version)
+{
+    return version == HTTP_2 ? p->n_connecting == 0 : p->n_connecting < p->n_line;
 }
 
 static void pool_conn_run(struct task *t, uint32_t events)
@@ -316,10 +322,10 @@ static void pool_conn_run(struct task *t, uint32_t events)
         struct upstream *u = upstream_ref(p->upstream);
         struct host *h = host_ref(p->host);
         enum http_version version = c->version;
-        if (c->connecting)
+        if (c->connecting && !c->drained) /* drained: the plan changed meanwhile, another one follows its settings */
             fail_line(c);
         pool_conn_close(c);
-        if (p->n_connecting == 0 && first_in_line(p, version))
+        if (wants_connection(p, version) && first_in_line(p, version))
             pool_open_for_line(p, version);
         host_unref(h);
         upstream_unref(u);
@@ -387,8 +393,7 @@ void pool_ask(struct pool_ask *a, struct upstream *u, struct host *h, enum http_
     a->state = POOL_WAITS;
     list_push(&p->line, &a->link);
     p->n_line++;
-    /* HTTP/2: one connection at a time, the others wait for its streams. */
-    if (version == HTTP_2 ? p->n_connecting == 0 : p->n_connecting < p->n_line)
+    if (wants_connection(p, version))
         pool_open_for_line(p, version);
 }
 

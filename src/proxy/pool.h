@@ -85,6 +85,7 @@ int pool_dial(struct upstream *u, struct host *h, const struct view *alpn, size_
               struct view *ret_why) must_check;
 
 bool pool_unused(const struct host *h); /* nothing but idle connections */
-void pools_drain(struct upstream *u);   /* idle connections close now, others when their streams end */
+/* Idle connections close now, others when their streams end; who waits for one being set up gets another. */
+void pools_drain(struct upstream *u);
 /* Why an HTTP connection or stream failed, in end_reason's words. */
 enum end_reason pool_reason(enum http_fin fin, bool response_started);

@@ -49,6 +49,26 @@ static void round_robin_reaches_both_endpoints(void **state)
     world_done(&w);
 }
 
+static void a_plan_that_comes_at_any_moment_costs_no_request(void **state)
+{
+    for (uint64_t us = 0; us < 2000; us += 50) { /* while connecting, sending, waiting for the answer, after it */
+        struct world w;
+        world_init(&w, &(struct world_options){.one_endpoint = true});
+        struct plan *before = w.plan;
+        struct client *c = world_connect(&w, "10.96.0.10", 9080), *d = world_connect(&w, "10.96.0.10", 9080);
+        client_send(&w, c, GET, 0);
+        client_send(&w, d, GET, us * NS_PER_S / 1000000);
+        w.plan = plan_copy(before);
+        put_web(&w, &(struct world_options){.one_endpoint = true});
+        proxy_run_plan(w.proxy, w.plan);
+        sim_run(w.sim, 2 * NS_PER_S);
+        assert_status(c, 200);
+        assert_status(d, 200);
+        plan_unref(before);
+        world_done(&w);
+    }
+}
+
 /* ---- failures ---- */
 
 static void to_nowhere(struct world *w, struct route *r, struct cluster *c)
@@ -370,6 +390,7 @@ int main(void)
         cmocka_unit_test(a_request_is_routed_and_carries_id_and_attempt),
         cmocka_unit_test(upstream_connections_are_used_again),
         cmocka_unit_test(round_robin_reaches_both_endpoints),
+        cmocka_unit_test(a_plan_that_comes_at_any_moment_costs_no_request),
         cmocka_unit_test(a_destination_that_does_not_exist_is_503_without_body),
         cmocka_unit_test(an_unknown_host_is_404),
         cmocka_unit_test(a_refused_connection_is_503_and_says_why),
