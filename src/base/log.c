@@ -19,13 +19,13 @@ static const char *const names[] = {
 
 void log_set(enum log_level level, bool json)
 {
-    most = level;
-    as_json = json;
+    __atomic_store_n(&most, level, __ATOMIC_RELAXED); /* other threads log meanwhile */
+    __atomic_store_n(&as_json, json, __ATOMIC_RELAXED);
 }
 
 bool log_on(enum log_level level)
 {
-    return level <= most;
+    return level <= __atomic_load_n(&most, __ATOMIC_RELAXED);
 }
 
 int log_parse_level(const char *name, enum log_level *ret_level)
@@ -54,10 +54,11 @@ void log_at(enum log_level level, const char *fmt, ...)
         if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
             text[i] = ' ';
     struct buf line = {0};
-    if (as_json)
+    bool json = __atomic_load_n(&as_json, __ATOMIC_RELAXED);
+    if (json)
         buf_str(&line, "{\"time\":\"");
     clock_print_time(&line, clock_wall());
-    if (as_json) {
+    if (json) {
         buf_printf(&line, "\",\"level\":\"%s\",\"msg\":", names[level]);
         buf_json_str(&line, view_make(text, len));
         buf_str(&line, "}\n");

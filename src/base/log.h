@@ -19,7 +19,7 @@ enum log_level {
     LOG_DEBUG, /* for developers */
 };
 
-/* Process-wide and set once at start, before threads: a program has one stderr. */
+/* Process-wide: a program has one stderr. Any thread may change it while others log. */
 void log_set(enum log_level most, bool json);
 bool log_on(enum log_level level);
 int log_parse_level(const char *name, enum log_level *ret_level) must_check; /* error|warning|warn|info|debug */

@@ -73,7 +73,7 @@ void admin_stats(struct admin_request *r)
     for (size_t i = 0; i < COUNT_OF(counters); i++) {
         uint64_t sum = 0;
         for (uint32_t w = 0; w < p->n_workers; w++)
-            sum += *(const volatile uint64_t *)(const void *)((const char *)&p->workers[w]->counters + counters[i].at);
+            sum += worker_counted((const void *)((const char *)&p->workers[w]->counters + counters[i].at));
         buf_printf(&r->out, "%s: %llu\n", counters[i].name, (unsigned long long)sum);
     }
     buf_printf(&r->out, "server.live: %d\nserver.state: %d\n", proxy_ready(p), p->draining ? 1 : p->was_ready ? 0 : 2);

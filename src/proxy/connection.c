@@ -50,8 +50,8 @@ void connection_new(struct worker *w, const struct listener *accepted, struct co
     c->accepted = resource_ref(accepted);
     c->listener = resource_ref(accepted);
     c->opened = loop_now(w->loop);
-    c->number = ++w->counters.connections;
-    w->counters.connections_active++;
+    c->number = worker_count(&w->counters.connections, 1);
+    worker_count(&w->counters.connections_active, 1);
     arena_init(&c->arena, 512);
     list_init(&c->streams);
     list_push(&w->connections, &c->link);
@@ -75,7 +75,7 @@ static void connection_free(struct connection *c)
     resource_unref(c->listener);
     resource_unref(c->accepted);
     arena_done(&c->arena);
-    w->counters.connections_active--;
+    worker_count(&w->counters.connections_active, -1);
     pool_give(w->connection_pool, c);
     worker_check_closed(w);
 }
@@ -191,7 +191,7 @@ static enum step_result connection_choose(void *self)
     struct connection_facts facts = facts_of(c);
     c->chain = listener_find_chain(c->listener, &facts);
     if (!c->chain) {
-        c->worker->counters.no_chain++;
+        worker_count(&c->worker->counters.no_chain, 1);
         return connection_end(c, END_NO_FILTER_CHAIN);
     }
     return STEP_NEXT;
@@ -299,7 +299,7 @@ static enum step_result connection_serve(void *self)
         if (!list_empty(&c->streams)) /* they see HTTP_RESET and end one after the other */
             return STEP_WAIT;
         if (ready & HTTP_CONN_REFUSED) {
-            c->worker->counters.bad_requests++;
+            worker_count(&c->worker->counters.bad_requests, 1);
             log_refused(c);
         }
         return STEP_DONE;

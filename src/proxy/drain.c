@@ -13,7 +13,7 @@ static uint64_t active(const struct proxy *p)
 {
     uint64_t n = 0;
     for (uint32_t i = 0; i < p->n_workers; i++)
-        n += p->workers[i]->counters.connections_active;
+        n += worker_counted(&p->workers[i]->counters.connections_active);
     return n;
 }
 

@@ -174,7 +174,7 @@ bool forward_retry(struct stream *s, const struct try_outcome *o)
     s->retry_taken = false; /* it passes from this try to the next */
     forward_drop_try(s);
     s->retry_taken = true;
-    s->worker->counters.retries++;
+    worker_count(&s->worker->counters.retries, 1);
     s->request_ended = false;
     s->replayed = 0;
     s->try_late = false;

@@ -66,8 +66,8 @@ void stream_new(struct connection *c, struct http_stream *down)
     s->grpc = -1;
     s->started = loop_now(w->loop);
     list_push(&c->streams, &s->link);
-    w->counters.requests++;
-    w->counters.requests_active++;
+    worker_count(&w->counters.requests, 1);
+    worker_count(&w->counters.requests_active, 1);
     task_init(&s->task, w->loop, stream_run, "stream");
     steps_init(&s->steps, &s->task, STREAM_LATE, stream_steps, COUNT_OF(stream_steps));
     timer_init(&s->timer, &s->task, STREAM_TIME);
@@ -99,7 +99,7 @@ static void stream_free(struct stream *s)
     task_done(&s->task);
     list_del(&s->link);
     generation_unref(s->generation);
-    w->counters.requests_active--;
+    worker_count(&w->counters.requests_active, -1);
     pool_give(w->stream_pool, s);
     connection_stream_gone(c);
 }

@@ -62,12 +62,12 @@ static bool relay_dial(struct relay *r)
     }
     r->counted = true;
     struct view why = VIEW_NONE;
-    w->counters.upstream_connects++;
+    worker_count(&w->counters.upstream_connects, 1);
     int e = addr_of_plan(&h->endpoint->address, &r->upstream_addr);
     if (e == 0)
         e = pool_dial(u, h, NULL, 0, &r->up, &why);
     if (e < 0) {
-        w->counters.upstream_connect_failures++;
+        worker_count(&w->counters.upstream_connect_failures, 1);
         r->text = arena_view(&c->arena, why);
         relay_end(r, END_CONNECT_FAILED);
         return false;
@@ -237,7 +237,7 @@ static bool relay_connected(struct relay *r)
     if (e < 0) {
         r->text = arena_view(&c->arena, conn_error_text(r->up));
         upstream_record(r->upstream, r->endpoint, OUTLIER_LOCAL);
-        c->worker->counters.upstream_connect_failures++;
+        worker_count(&c->worker->counters.upstream_connect_failures, 1);
         relay_end(r, conn_error(r->up) == -ETIMEDOUT ? END_CONNECT_TIMEOUT : END_CONNECT_FAILED);
         return false;
     }

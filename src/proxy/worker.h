@@ -73,10 +73,23 @@ struct worker_report {
     char error[200];
 };
 
-struct worker_counters { /* read by the admin page from another thread: plain, relaxed */
+struct worker_counters { /* the control loop reads them while we count: worker_count and worker_counted only */
     uint64_t connections, connections_active, requests, requests_active, bad_requests, no_chain;
     uint64_t upstream_connects, upstream_connect_failures, upstream_active, retries;
 };
+
+/* One writer: no locked instruction is needed, only a store that a reader cannot see torn. Returns the new value. */
+static inline uint64_t worker_count(uint64_t *counter, int by)
+{
+    uint64_t n = *counter + (uint64_t)(int64_t)by;
+    __atomic_store_n(counter, n, __ATOMIC_RELAXED);
+    return n;
+}
+
+static inline uint64_t worker_counted(const uint64_t *counter) /* any thread */
+{
+    return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
 
 struct worker {
     struct proxy *proxy;

@@ -214,7 +214,8 @@ static void print_gauges(const struct metrics *m, struct buf *out)
 static void print_own_histograms(const struct metrics *m, struct buf *out)
 {
     const char *last = "";
-    for (struct histogram *h = __atomic_load_n(&m->histograms, __ATOMIC_ACQUIRE); h; h = h->next) {
+    for (struct histogram *h = __atomic_load_n(&m->histograms, __ATOMIC_ACQUIRE); h;
+         h = __atomic_load_n(&h->next, __ATOMIC_ACQUIRE)) {
         struct view labels = view_of(h->labels);
         uint64_t n = 0;
         char le[32];
