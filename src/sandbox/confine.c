@@ -197,11 +197,12 @@ static void make_mounts(const struct confinement *c)
     char host[4200];
     for (size_t i = 0; c->host_mounts && c->host_mounts[i]; i++)
         show_file_system(c, c->host_mounts[i], i);
-    for (size_t i = 0; c->program_dirs && c->program_dirs[i]; i++)
-        if (below(c->program_dirs[i], "/run")) {
-            snprintf(host, sizeof(host), HOST "%s", c->program_dirs[i]);
-            bind_or_fail(c, host, c->program_dirs[i], true);
-        }
+    for (size_t i = 0; c->program_dirs && c->program_dirs[i]; i++) {
+        char target[64]; /* a path of their own: a checkout below /root is closed to every user but root */
+        snprintf(host, sizeof(host), HOST "%s", c->program_dirs[i]);
+        snprintf(target, sizeof(target), CONFINE_PROGRAMS, i);
+        bind_or_fail(c, host, target, true);
+    }
     write_etc(c, "/etc/resolv.conf", c->resolv_conf);
     write_etc(c, "/etc/hosts", c->hosts);
     write_etc(c, "/etc/hostname", c->hostname);
@@ -297,8 +298,11 @@ __attribute__((noreturn)) static void run_program(const struct confinement *c)
         execve(c->argv[0], c->argv, c->envp);
         fail(c, "cannot run %s", c->argv[0]);
     }
-    for (size_t i = 0; c->program_dirs && c->program_dirs[i]; i++)
-        try_in(c, c->program_dirs[i], strlen(c->program_dirs[i]), &denied);
+    for (size_t i = 0; c->program_dirs && c->program_dirs[i]; i++) {
+        char folder[64];
+        int n = snprintf(folder, sizeof(folder), CONFINE_PROGRAMS, i);
+        try_in(c, folder, (size_t)n, &denied);
+    }
     for (char *const *e = c->envp; *e; e++)
         if (strncmp(*e, "PATH=", 5) == 0)
             path = *e + 5;

@@ -22,6 +22,7 @@
 #include "base/arena.h"
 #include "mesh/pod.h"
 
+#define CONFINE_PROGRAMS "/run/weft/programs/%zu" /* where a container sees program_dirs[i]; stands in its PATH */
 #define CONFINE_CLONE_FLAGS (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC)
 
 struct bind_mount {
@@ -36,7 +37,7 @@ struct confinement {
     const char *dir; /* empty folder of this run: upper, work and root are made in it */
     const char *resolv_conf, *hosts;
     const char *const *host_mounts;  /* NULL-terminated: other file systems to show */
-    const char *const *program_dirs; /* NULL-terminated: searched first for the program; shown even below /run */
+    const char *const *program_dirs; /* NULL-terminated: weft's programs, shown at CONFINE_PROGRAMS */
     const struct bind_mount *binds;
     size_t n_binds;
     /* the process */

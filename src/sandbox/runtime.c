@@ -34,8 +34,8 @@ static void add_program_dir(struct runtime *rt, const char ***dirs, size_t *n, c
     struct stat st;
     if (!realpath(path, real) || stat(real, &st) < 0 || !S_ISDIR(st.st_mode))
         return;
+    rt->path = arena_printf(&rt->arena, "%.*s:" CONFINE_PROGRAMS, VIEW_ARGS(rt->path), *n);
     *ARENA_PUSH(&rt->arena, *dirs, *n) = arena_str(&rt->arena, view_of(real));
-    rt->path = arena_printf(&rt->arena, "%.*s:%s", VIEW_ARGS(rt->path), real);
 }
 
 /* weft's programs lie beside the one that runs; in a build tree the sample lies in its own folder. */
