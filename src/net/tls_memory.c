@@ -14,6 +14,12 @@
 #define TLS_MEMORY_KEEP (128 * 1024)
 #define NO_CLASS CLASSES
 
+#ifdef WEFT_ARENA_MALLOC
+#define MALLOC_FOR_ALL true
+#else
+#define MALLOC_FOR_ALL false
+#endif
+
 struct head {
     size_t size; /* asked for */
     uint32_t class;
@@ -116,13 +122,9 @@ static void *resize(void *old, size_t n, const char *file, int line)
 
 bool tls_memory_init(void)
 {
-#ifdef WEFT_ARENA_MALLOC
-    return true;
-#else
-    if (pthread_key_create(&at_thread_end, give_back) != 0)
-        return false;
-    return CRYPTO_set_mem_functions(take, resize, give) == 1;
-#endif
+    if (MALLOC_FOR_ALL)
+        return true;
+    return pthread_key_create(&at_thread_end, give_back) == 0 && CRYPTO_set_mem_functions(take, resize, give) == 1;
 }
 
 uint64_t tls_memory_heap_count(void)
