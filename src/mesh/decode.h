@@ -167,5 +167,4 @@ bool is_host(struct view v);     /* is_dns_name (any case), "*" or "*.name" */
 bool is_label_value(struct view v);
 bool is_label_key(struct view v);
 bool is_ip(struct view v);
-bool is_cidr(struct view v);                                                             /* or an address */
-int base64_decode(struct arena *a, struct view text, struct view *ret_bytes) must_check; /* line breaks are skipped */
+bool is_cidr(struct view v); /* or an address */

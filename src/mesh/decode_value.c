@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "base/regex.h"
+#include "wire/base64.h"
 #include "wire/yaml.h"
 
 void value_wrong_type(struct decoder *d, const struct node *n, const struct place *at, const char *wanted)
@@ -246,6 +247,16 @@ static void decode_u32s(struct decoder *d, const struct field *f, void *to, void
     *(uint32_t *)count = n->n;
 }
 
+static int decode_bytes(struct arena *a, struct view text, struct view *ret_bytes)
+{
+    struct buf bytes = {0};
+    int r = base64_read(&bytes, BASE64_LINES, text);
+    if (r == 0)
+        *ret_bytes = arena_view(a, buf_read(&bytes));
+    buf_done(&bytes);
+    return r;
+}
+
 static void decode_map(struct decoder *d, const struct field *f, void *to, const struct node *n, const struct place *at)
 {
     struct labels *l = to;
@@ -261,7 +272,7 @@ static void decode_map(struct decoder *d, const struct field *f, void *to, const
             value = VIEW_NONE;
         else if (!(f->type == FIELD_QUANTITIES && number) && !want(d, nf->value, &here, NODE_STR, "a string"))
             continue;
-        if (f->type == FIELD_BYTES_MAP && base64_decode(d->arena, value, &value) < 0) {
+        if (f->type == FIELD_BYTES_MAP && decode_bytes(d->arena, value, &value) < 0) {
             bad_format(d, nf->value, &here, VIEW("the value"), "base64");
             continue;
         }
@@ -305,7 +316,7 @@ static void decode_text(struct decoder *d, const struct field *f, void *to, cons
         return;
     if (f->type == FIELD_TIME && clock_parse_time(n->text, to) < 0)
         bad_format(d, n, at, n->text, "a time (2006-01-02T15:04:05Z)");
-    if (f->type == FIELD_BYTES && base64_decode(d->arena, n->text, to) < 0)
+    if (f->type == FIELD_BYTES && decode_bytes(d->arena, n->text, to) < 0)
         bad_format(d, n, at, VIEW("the value"), "base64");
 }
 

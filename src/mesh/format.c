@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The shapes of text that Kubernetes and Istio demand (decode.h): DNS names, hosts, addresses, labels, base64. */
+/* The shapes of text that Kubernetes and Istio demand (decode.h): DNS names, hosts, addresses and labels. */
 #include <arpa/inet.h>
-#include <errno.h>
 
 #include "mesh/decode.h"
 
@@ -83,48 +82,4 @@ bool is_cidr(struct view v)
     struct view addr = view_head(v, slash);
     bool v6 = view_find(addr, ':') < addr.n;
     return is_ip(addr) && view_u64(view_from(v, slash + 1), &bits) == 0 && bits <= (v6 ? 128 : 32);
-}
-
-static int base64_digit(char c)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *at = c ? strchr(digits, c) : NULL;
-    return at ? (int)(at - digits) : -1;
-}
-
-int base64_decode(struct arena *a, struct view text, struct view *ret_bytes)
-{
-    char *out = arena_alloc_raw(a, text.n / 4 * 3 + 4, 1);
-    size_t n = 0, padding = 0, digits = 0;
-    uint32_t bits = 0;
-    for (size_t i = 0; i < text.n; i++) {
-        char c = text.p[i];
-        if (c == '\n' || c == '\r')
-            continue;
-        if (c == '=') {
-            padding++;
-            continue;
-        }
-        int value = base64_digit(c);
-        if (value < 0 || padding)
-            return -EINVAL;
-        bits = bits << 6 | (uint32_t)value;
-        if (++digits % 4 == 0) {
-            out[n++] = (char)(bits >> 16);
-            out[n++] = (char)(bits >> 8);
-            out[n++] = (char)bits;
-        }
-    }
-    size_t rest = digits % 4;
-    if (rest == 1 || (rest && padding != 4 - rest) || (!rest && padding))
-        return -EINVAL;
-    if (rest == 2) {
-        out[n++] = (char)(bits >> 4);
-    } else if (rest == 3) {
-        out[n++] = (char)(bits >> 10);
-        out[n++] = (char)(bits >> 2);
-    }
-    out[n] = 0;
-    *ret_bytes = view_make(out, n);
-    return 0;
 }

@@ -5,7 +5,6 @@
 #include "telemetry/peer_metadata.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -13,6 +12,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "telemetry/peer_struct.h"
+#include "wire/base64.h"
 
 #define ANY_TYPE "type.googleapis.com/google.protobuf.Struct"
 enum { ANY_URL = 1, ANY_VALUE = 2, PREFACE_HEAD = 8 };
@@ -149,9 +149,11 @@ static struct view write_preface(struct arena *a, struct view metadata, struct v
 
 static struct view encode_base64(struct arena *a, struct view bytes)
 {
-    unsigned char *text = arena_alloc(a, (bytes.n + 2) / 3 * 4 + 1);
-    int n = EVP_EncodeBlock(text, (const unsigned char *)bytes.p, (int)bytes.n);
-    return view_make(text, (size_t)n);
+    struct buf text = {0};
+    base64_write(&text, BASE64_STANDARD, bytes);
+    struct view kept = arena_view(a, buf_read(&text));
+    buf_done(&text);
+    return kept;
 }
 
 struct peer_self *peer_self_new(const struct peer_me *me)
@@ -243,12 +245,10 @@ typedef void (*peer_reader)(struct arena *a, struct view bytes, struct peer *p);
 
 static void read_header(struct arena *a, struct view value, struct peer *p)
 {
-    unsigned char *bytes = arena_alloc(a, value.n + 4);
-    int n = EVP_DecodeBlock(bytes, (const unsigned char *)value.p, (int)value.n);
-    for (size_t i = value.n; n > 0 && i > 0 && i > value.n - 2 && value.p[i - 1] == '='; i--)
-        n--; /* the padding was decoded as zero bytes */
-    if (n > 0 && read_struct(a, view_make(bytes, (size_t)n), p) < 0)
+    struct buf bytes = {0};
+    if (base64_read(&bytes, BASE64_STANDARD, value) == 0 && read_struct(a, buf_read(&bytes), p) < 0)
         p->known = false;
+    buf_done(&bytes);
 }
 
 static void read_payload(struct arena *a, struct view any, struct peer *p)

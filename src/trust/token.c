@@ -14,9 +14,9 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
-#include "trust/base64.h"
 #include "trust/crypto.h"
 #include "trust/csr.h"
+#include "wire/base64.h"
 #include "wire/node.h"
 
 enum token_alg { ALG_ES256, ALG_RS256 };
@@ -61,7 +61,7 @@ static void key_id(struct public_key *k)
     int der_n = i2d_PUBKEY(k->key, &der);
     if (der_n > 0 && EVP_Digest(der, (size_t)der_n, digest, &n, EVP_sha256(), NULL) == 1) {
         struct buf text = {0};
-        base64_url(&text, view_make(digest, n));
+        base64_write(&text, BASE64_URL, view_make(digest, n));
         memcpy(k->id, buf_read(&text).p, buf_len(&text) < sizeof(k->id) ? buf_len(&text) : sizeof(k->id) - 1);
         buf_done(&text);
     }
@@ -114,7 +114,7 @@ static void print_number(struct buf *out, const char *name, EVP_PKEY *key, const
     int size = bytes ? bytes : BN_num_bytes(n);
     if (size <= (int)sizeof(raw) && BN_bn2binpad(n, raw, size) == size) {
         buf_printf(out, ",\"%s\":\"", name);
-        base64_url(out, view_make(raw, (size_t)size));
+        base64_write(out, BASE64_URL, view_make(raw, (size_t)size));
         buf_char(out, '"');
     }
     BN_free(n);
@@ -180,7 +180,7 @@ static EVP_PKEY *from_params(const char *type, OSSL_PARAM_BLD *bld)
 static bool jwk_bytes(const struct node *jwk, const char *field, size_t least, size_t most, struct buf *out)
 {
     buf_clear(out);
-    return base64_url_read(out, node_text(node_get(jwk, view_of(field)))) == 0 && buf_len(out) >= least &&
+    return base64_read(out, BASE64_URL, node_text(node_get(jwk, view_of(field)))) == 0 && buf_len(out) >= least &&
            buf_len(out) <= most;
 }
 
@@ -329,9 +329,9 @@ static int sign_bytes(const struct public_key *k, struct view text, struct buf *
     if (r == 0 && k->alg == ALG_ES256) {
         r = ec_to_raw(view_make(sig, n), raw);
         if (r == 0)
-            base64_url(out, view_make(raw, sizeof(raw)));
+            base64_write(out, BASE64_URL, view_make(raw, sizeof(raw)));
     } else if (r == 0) {
-        base64_url(out, view_make(sig, n));
+        base64_write(out, BASE64_URL, view_make(sig, n));
     }
     ERR_clear_error();
     return r;
@@ -402,11 +402,11 @@ int token_sign(const struct token_key *key, const struct token *t, struct buf *o
 {
     struct buf json = {0}, text = {0};
     buf_printf(&json, "{\"alg\":\"%s\",\"kid\":\"%s\",\"typ\":\"JWT\"}", alg_names[key->pub.alg], key->pub.id);
-    base64_url(&text, buf_read(&json));
+    base64_write(&text, BASE64_URL, buf_read(&json));
     buf_char(&text, '.');
     buf_clear(&json);
     print_claims(&json, t);
-    base64_url(&text, buf_read(&json));
+    base64_write(&text, BASE64_URL, buf_read(&json));
     struct buf sig = {0};
     int r = sign_bytes(&key->pub, buf_read(&text), &sig);
     if (r == 0) {
@@ -430,7 +430,7 @@ static struct node *read_part(struct arena *a, struct view part)
 {
     struct buf json = {0};
     struct node *n = NULL;
-    if (base64_url_read(&json, part) == 0 && node_parse(a, arena_view(a, buf_read(&json)), &n, NULL) < 0)
+    if (base64_read(&json, BASE64_URL, part) == 0 && node_parse(a, arena_view(a, buf_read(&json)), &n, NULL) < 0)
         n = NULL;
     buf_wipe(&json);
     return node_is(n, NODE_MAP) ? n : NULL;
@@ -445,7 +445,8 @@ static int parse(struct view text, struct arena *a, struct parsed *ret)
     ret->signed_text = view_head(text, second);
     ret->header = read_part(a, view_head(text, first));
     ret->claims = read_part(a, view_from(ret->signed_text, first + 1));
-    return ret->header && ret->claims && base64_url_read(&ret->sig, view_from(text, second + 1)) == 0 ? 0 : -EINVAL;
+    return ret->header && ret->claims && base64_read(&ret->sig, BASE64_URL, view_from(text, second + 1)) == 0 ? 0
+                                                                                                              : -EINVAL;
 }
 
 static bool time_claim(const struct node *claims, const char *name, uint64_t *ret_wall, bool *ret_there)
