@@ -3,6 +3,7 @@
 """Print the first comment of every source file in layer order: the code as a book. `make tour | less`."""
 import os
 import re
+import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -32,4 +33,8 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+        sys.stdout.flush()
+    except BrokenPipeError:     # `make tour | head` has read enough
+        os._exit(0)
