@@ -254,8 +254,10 @@ static void become_user(const struct confinement *c)
 {
     uint64_t caps = c->capabilities & capabilities_permitted(c); /* no more than the sandbox itself has */
     drop_bounding(c, caps);
-    if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || setgroups(c->n_groups, c->groups) < 0 ||
-        setresgid(c->gid, c->gid, c->gid) < 0 || setresuid(c->uid, c->uid, c->uid) < 0)
+    /* System calls, not the libc's functions: those wait until every thread changed too, and this process, made without
+     * the libc, has none of the threads that the libc remembers of its parent. */
+    if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || syscall(SYS_setgroups, c->n_groups, c->groups) < 0 ||
+        syscall(SYS_setresgid, c->gid, c->gid, c->gid) < 0 || syscall(SYS_setresuid, c->uid, c->uid, c->uid) < 0)
         fail(c, "cannot become user %u, group %u", c->uid, c->gid);
     capabilities_set(c, c->uid == 0 ? caps : 0); /* as container engines: none of it for other users after exec */
     if (c->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
