@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all end-to-end tests share: they need root and a built weft, and whatever they start is gone when they end."""
 import os
+import signal
 import sys
 
 import pytest
@@ -18,3 +19,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if why:
             item.add_marker(pytest.mark.skip(reason=why))
+
+
+def pytest_sessionstart():
+    """SIGTERM ends the run as Ctrl-C does: what the tests started is taken down before."""
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated"))
