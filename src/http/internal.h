@@ -99,6 +99,8 @@ struct http_conn {
     struct http_stream *stream; /* the current exchange; a server has one from the first byte of a request */
     struct h1 parser;
     bool keep_alive, had_bytes;
+    bool part_came;   /* of a message, since we last said so to the peer */
+    uint8_t hastened; /* how often in this exchange */
     /* HTTP/2 */
     struct h2 *h2;
     struct list incomplete; /* server: streams whose head is not complete, or was refused */

@@ -46,6 +46,7 @@ struct conn_ops {
     const struct addr *(*local)(struct conn *c);
     const struct addr *(*remote)(struct conn *c);
     int (*original_dst)(struct conn *c, struct addr *ret_addr);
+    void (*acknowledge)(struct conn *c);                 /* NULL: nothing to do */
     const struct tls_info *(*tls)(const struct conn *c); /* NULL: not a TLS box */
 };
 
@@ -120,6 +121,14 @@ const struct addr *conn_local(struct conn *c);  /* ADDR_NONE when unknown */
 const struct addr *conn_remote(struct conn *c); /* peer */
 /* Where the peer wanted to connect to before iptables redirected it here; -ENOENT when not redirected. */
 int conn_original_dst(struct conn *c, struct addr *ret_addr) must_check;
+
+/* What was received is acknowledged at once, not up to 40 ms later (TCP_QUICKACK): for a peer whose kernel holds the rest
+ * of a message back until then (Nagle), as after a head written apart from its body. One system call on a socket. */
+static inline void conn_acknowledge(struct conn *c)
+{
+    if (c->ops->acknowledge)
+        c->ops->acknowledge(c);
+}
 
 static inline int conn_error(const struct conn *c)
 {
