@@ -58,6 +58,15 @@ void tls_share_end(void)
 
 #ifdef WEFT_SHARE_X509
 
+#ifdef WEFT_STATIC /* the linker's --wrap gives libcrypto's own the name __real_… and every caller the name __wrap_… */
+
+X509 *__real_d2i_X509(X509 **out, const unsigned char **in, long n);
+X509 *__wrap_d2i_X509(X509 **out, const unsigned char **in, long n);
+#define decode __real_d2i_X509
+#define d2i_X509 __wrap_d2i_X509
+
+#else
+
 typedef X509 *(*d2i_x509_fn)(X509 **, const unsigned char **, long);
 
 static X509 *decode(X509 **out, const unsigned char **in, long n)
@@ -72,6 +81,8 @@ static X509 *decode(X509 **out, const unsigned char **in, long n)
     }
     return fn(out, in, n);
 }
+
+#endif
 
 __attribute__((visibility("default"))) X509 *d2i_X509(X509 **out, const unsigned char **in, long n)
 {
