@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/must.h"
 #include "base/view.h"
+#include "mesh/object.h"
 
 struct kube_client;
 struct loop;
@@ -24,6 +25,19 @@ struct source_kube *source_kube_new(struct loop *loop, struct kube_client *api, 
 struct source_kube *source_kube_free(struct source_kube *k); /* NULL */
 bool source_kube_connected(const struct source_kube *k);
 uint64_t source_kube_events(const struct source_kube *k);
+
+/* What keeps a kind from being current: named, so that the log, /metrics, /debug/problemz and `weft check` say the same. What
+ * was known of the kind stays in use. */
+struct source_problem {
+    enum mesh_kind kind;
+    struct view resource;  /* virtualservices.networking.istio.io */
+    const char *reason;    /* kube_trouble_name: Forbidden, CRDDeleted, Unreachable … */
+    struct view why, hint; /* a sentence each */
+    uint32_t kept;         /* objects that stay in use */
+    uint64_t since;        /* wall ns */
+};
+uint32_t source_kube_problems(const struct source_kube *k, struct source_problem *ret, uint32_t room); /* how many */
+void source_kube_print_problems(const struct source_kube *k, struct buf *out); /* the same: an array of JSON */
 
 /* A file or a folder (its *.yaml, *.yml and *.json, not below). Changes are read as they happen. -errno: unreadable. */
 int source_file_new(struct loop *loop, const char *path, struct store *store, struct source_file **ret) must_check;

@@ -118,11 +118,15 @@ struct kube_call *kube_call_new(struct kube_client *client, const struct kube_re
         [KUBE_UPDATE] = {"PUT", "application/json"},
         [KUBE_PATCH] = {"PATCH", "application/merge-patch+json"},
         [KUBE_DELETE] = {"DELETE", "application/json"},
+        [KUBE_APPLY] = {"PATCH", "application/apply-patch+yaml"},
+        [KUBE_JSON_PATCH] = {"PATCH", "application/json-patch+json"},
     };
     struct buf path = {0};
     kube_path(&path, &r->resource, r->ns, r->name, r->subresource);
+    if (r->verb == KUBE_APPLY)
+        buf_str(&path, "?fieldManager=weft&force=true");
     if (r->query.n)
-        buf_printf(&path, "?%.*s", VIEW_ARGS(r->query));
+        buf_printf(&path, "%c%.*s", r->verb == KUBE_APPLY ? '&' : '?', VIEW_ARGS(r->query));
     struct kube_call *c =
         start(client, verbs[r->verb].method, buf_read(&path), view_of(verbs[r->verb].type), r->body, wake);
     buf_done(&path);

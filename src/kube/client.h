@@ -10,7 +10,8 @@
  *   …my_task is woken… if (kube_call_done(c) && kube_call_status(c) == 200) decode(kube_call_body(c));
  *   kube_call_free(c);
  *
- * Every call has a deadline (KUBE_CALL_S). A call never re-enters its owner: it only wakes the task that was named.
+ * Over TLS all calls and watches share one HTTP/2 connection, which is made when it is needed and replaced when it breaks
+ * or falls silent; a Unix socket or an HTTP/1 server gets a connection for each. Every call has a deadline (KUBE_CALL_S). A call never re-enters its owner: it only wakes the task that was named.
  */
 #pragma once
 
@@ -21,24 +22,38 @@
 #include "base/must.h"
 #include "base/view.h"
 
+struct arena;
+struct kube_exec;
 struct loop;
 struct task;
 struct kube_client;
 struct kube_call;
 
-/* Where the API server is. The bytes are copied. */
+/* Where the API server is and who we are there. By hand for a Unix socket, otherwise from kube/config.h. kube_client_new
+ * copies what it needs. Files are read again when a connection is made (certificates) or once they may be old (token: every
+ * 60 s, and at once when the server answers 401), because the kubelet and others rotate them. */
 struct kube_config {
-    struct view unix_path; /* a path, or "@name" for an abstract socket */
-    struct view token;     /* bearer token; empty: none is sent */
-    struct view agent;     /* User-Agent; empty: weft */
+    struct view unix_path;                              /* a path, or "@name" for an abstract socket: plain HTTP; or */
+    struct view server;                                 /* https://host[:port][/prefix], or http:// (kubectl proxy) */
+    struct view ca_pem, ca_file;                        /* roots for the server's certificate; neither: the system's */
+    struct view server_name;                            /* what the certificate must say; empty: the host of `server` */
+    bool insecure;                                      /* insecure-skip-tls-verify: nothing is verified */
+    struct view cert_pem, cert_file, key_pem, key_file; /* client certificate */
+    struct view token, token_file; /* bearer token; empty: none is sent. The file wins while it can be read */
+    const struct kube_exec *exec;  /* a command that prints credentials (kube/config.h) */
+    struct view agent;             /* User-Agent; empty: weft */
+    struct view ns;                /* of the context or the pod: for the caller, the client does not use it */
+    struct view context;           /* the context's name, for messages; empty in a cluster */
+    struct arena *memory;          /* of kube_config_load: see kube_config_done */
 };
 
+/* Never fails: what is wrong with the configuration (an unreadable file, a bad certificate) is what each call ends with. */
 struct kube_client *kube_client_new(struct loop *loop, const struct kube_config *config);
 struct kube_client *kube_client_free(struct kube_client *client); /* after its calls and watches; returns NULL */
 
 /* A resource as it stands in a path: /api/v1/… when the group is empty, else /apis/<group>/<version>/… */
 struct kube_resource {
-    struct view group, version, plural;
+    struct view group, version, plural; /* watches take several versions, "v1,v1beta1": the first that the server has */
     bool namespaced;
 };
 
@@ -52,6 +67,8 @@ enum kube_verb {
     KUBE_UPDATE,
     KUBE_PATCH, /* JSON merge patch, RFC 7386 */
     KUBE_DELETE,
+    KUBE_APPLY,      /* server-side apply as field manager weft, conflicts are taken over; JSON is fine as body */
+    KUBE_JSON_PATCH, /* RFC 6902 */
 };
 
 struct kube_request {
@@ -59,7 +76,8 @@ struct kube_request {
     struct kube_resource resource;
     struct view ns, name, subresource; /* subresource: status, token, … or empty */
     struct view query;                 /* without '?', already escaped */
-    struct view body;                  /* JSON; copied */
+    struct view body;                  /* JSON; copied, and wiped afterwards */
+    bool metadata_only;                /* GET: the answer is a PartialObjectMetadata(List) */
 };
 
 /* The bit that is set in tasks that calls and watches wake: a task of this module's users keeps it free for them. */
@@ -71,6 +89,11 @@ bool kube_call_done(const struct kube_call *call);
 int kube_call_status(const struct kube_call *call);       /* HTTP status; -errno when no answer came */
 struct view kube_call_body(const struct kube_call *call); /* valid until kube_call_free */
 struct kube_call *kube_call_free(struct kube_call *call); /* also cancels; takes NULL, returns NULL */
+
+/* Why it failed, for a person: the API server's message, or what became of the connection. Empty when all is well. */
+struct view kube_call_why(struct kube_call *call); /* valid until kube_call_free */
+/* For programs that do one thing after the other: turns the client's loop until the call is done. Never inside of a task. */
+int kube_call_wait(struct kube_call *call); /* kube_call_status */
 
 /* Who a bearer token belongs to, asked of the API server (authentication.k8s.io/v1 TokenReview). */
 struct kube_call *kube_token_review(struct kube_client *client, struct view token, struct view audience,
