@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What became of every Istio object, written into its status: the conditions Accepted, ResolvedRefs and Programmed (and Istio's
+ * Reconciled), and validationMessages; Events when one of them changes (control/event.h).
+ *
+ *   struct status *s = status_new(&(struct status_config){.loop = loop, .api = api, .store = store, .xds = xds, .push = push});
+ *   … each new snapshot:  status_snapshot(s);
+ *   status_free(s);
+ *
+ * It looks at the world a moment after something changed (a snapshot, a rejected object, an acknowledgement, a proxy that came
+ * or went), works out what each object's status should say (status_condition.h, status_reach.h) and writes only what differs
+ * from what the object has (status_write.h): an object that changes costs one write, a mesh that is started again none.
+ *
+ * One writer: whoever holds the lease. The others work nothing out. Nothing is written while proxies are still on their way:
+ * a change is told when it is acknowledged, or after STATUS_PATIENCE that it is not; numbers of proxies that merely come and go
+ * are followed at leisure, so that the status of 1,000 objects does not follow every pod.
+ *
+ * Writing a status causes no push: the store ignores what changes nothing else (store.h).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/view.h"
+
+struct kube_client;
+struct kube_lease;
+struct loop;
+struct push;
+struct status;
+struct store;
+struct xds_server;
+
+struct status_config { /* pointers and texts must outlive it */
+    struct loop *loop;
+    struct kube_client *api;
+    struct store *store;
+    struct xds_server *xds;
+    struct push *push;
+    struct view instance;           /* this replica, for Events: the pod's name; empty: weft-control */
+    struct view lease_ns;           /* where the Lease weft-leader is; empty: there is nobody else (a sandbox) */
+    const struct kube_lease *lease; /* held by somebody else; wins over lease_ns; NULL: see lease_ns */
+};
+
+struct status_stats {
+    uint64_t looks;               /* times that every object was looked at */
+    uint64_t look_ns;             /* CPU that they took, together */
+    uint64_t writes, failures;    /* of statuses */
+    uint64_t events, events_held; /* Events written; held back by their limits */
+    uint32_t objects, waiting;    /* known; with a write due */
+    bool leader;
+};
+
+struct status *status_new(const struct status_config *config) __attribute__((returns_nonnull));
+struct status *status_free(struct status *s); /* before the push, the store and the API client; NULL */
+void status_snapshot(struct status *s);       /* push_now() is another one */
+const struct status_stats *status_stats(struct status *s);
