@@ -5,7 +5,7 @@ ARENA ?= chunks
 MESON_FLAGS = -Darena=$(ARENA)
 PYTHON ?= /usr/bin/python3
 
-.PHONY: all test unit e2e lint format asan tsan clang tour bench-smoke golden clean help
+.PHONY: all test unit e2e images lint format asan tsan clang tour bench-smoke golden clean help
 
 all: $(BUILD)/build.ninja      ## build everything into ./build
 	@ninja -C $(BUILD) $(NINJA_FLAGS)
@@ -21,6 +21,9 @@ unit: all                      ## unit, golden, simulation and fuzz-replay tests
 
 e2e: all                       ## end-to-end tests on the sandbox (root)
 	@$(PYTHON) -m pytest -q test/e2e
+
+images:                        ## container images as OCI archives, into build/images; HUB=… TAG=…
+	@HUB=$(HUB) TAG=$(TAG) $(PYTHON) tools/images.py --output $(BUILD)/images --build $(BUILD)-static
 
 lint:                          ## layers, stories, sizes, formatting, clang-tidy on what changed
 	@$(PYTHON) tools/lint.py
@@ -54,7 +57,7 @@ golden: all                    ## regenerate the golden files; review the diff
 	@git status --short test/golden
 
 clean:                         ## remove the build folders
-	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-clang
+	@rm -rf $(BUILD) $(BUILD)-static $(BUILD)-asan $(BUILD)-tsan $(BUILD)-clang
 
 help:
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22

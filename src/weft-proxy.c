@@ -5,14 +5,17 @@
  *   weft-proxy proxy sidecar --domain default.svc.cluster.local --concurrency 2
  *   weft-proxy --bench-route 18080:9080            a plain HTTP proxy, for benchmarks and tests
  *   weft-proxy request POST drain, weft-proxy wait    hooks of the pod's lifecycle (proxy/call.h)
+ *   weft-proxy istio-iptables -p 15001 …           hands over to weft-node, so that one image does for the init container
  *
  * SIGTERM drains for terminationDrainDuration (5 s) and ends; a second one ends at once.
  */
+#include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/must.h"
@@ -103,10 +106,21 @@ static int serve(struct proxy_options *o)
     return 0;
 }
 
+/* The image's entrypoint is weft-proxy, and an init container brings only arguments, as with Istio's image. */
+static int hand_over(char **argv)
+{
+    argv[0] = (char[]){"weft-node"};
+    execvp(argv[0], argv);
+    fprintf(stderr, "weft-proxy: cannot run weft-node, which sets up traffic capture: %s\n", strerror(errno));
+    return 1;
+}
+
 int main(int argc, char **argv)
 {
     struct proxy_options options;
     struct view why;
+    if (argc > 1 && (strcmp(argv[1], "iptables") == 0 || strcmp(argv[1], "istio-iptables") == 0))
+        return hand_over(argv);
     tls_memory_init(); /* false: OpenSSL uses malloc, and all works the same */
     tune_heap();
     signal(SIGPIPE, SIG_IGN);
