@@ -207,6 +207,22 @@ static int flush(struct stream *s)
     return r;
 }
 
+/* Everything of the published plan is acknowledged or refused: said once for each version. */
+static void settle(struct stream *s)
+{
+    const struct xds_proxy *p = &s->pub;
+
+    for (int i = 0; i < RESOURCE_KINDS; i++) {
+        bool first = xds_type_of(i)->wildcard && !p->types[i].nonce_sent; /* always answered, even if nothing differs */
+        if (s->types[i].outstanding || s->types[i].dirty || first)
+            return;
+    }
+    if (view_eq(p->settled, buf_read(&s->version)))
+        return;
+    stream_set_text(&s->settled, &s->pub.settled, buf_read(&s->version));
+    server_tell_listener(s->server);
+}
+
 int stream_pump(struct stream *s)
 {
     bool quiet = true;
@@ -229,5 +245,7 @@ int stream_pump(struct stream *s)
         r = flush(s);
     for (int i = 0; i < RESOURCE_KINDS; i++)
         stream_set_sync(s, i);
+    if (r == 0)
+        settle(s);
     return r;
 }

@@ -73,8 +73,15 @@ static void stream_free(struct stream *s)
     buf_done(&s->early);
     buf_done(&s->message);
     buf_done(&s->version);
+    buf_done(&s->settled);
     arena_done(&s->arena);
     free(s);
+}
+
+void server_tell_listener(struct xds_server *x)
+{
+    if (x->listener)
+        task_wake(x->listener, x->listener_bits);
 }
 
 static void tell_owner(struct stream *s)
@@ -82,6 +89,7 @@ static void tell_owner(struct stream *s)
     list_del(&s->ready);
     list_push(&s->server->ready, &s->ready);
     task_wake(s->server->owner, s->server->bits);
+    server_tell_listener(s->server);
 }
 
 static void unlist(struct stream *s)
@@ -441,6 +449,19 @@ struct xds_server *xds_server_free(struct xds_server *x)
     xds_codec_free(x->codec);
     free(x);
     return NULL;
+}
+
+void xds_server_listen(struct xds_server *x, struct task *task, uint32_t bits)
+{
+    x->listener = task;
+    x->listener_bits = bits;
+}
+
+bool xds_proxy_refuses(const struct xds_proxy *p, const struct resource *r)
+{
+    const struct resource *denied = stream_planned(((const struct stream *)p)->denied, r->kind, r->name);
+
+    return denied && denied->hash == r->hash;
 }
 
 const struct plan *xds_proxy_plan(const struct xds_proxy *p)

@@ -65,7 +65,8 @@ struct xds_proxy { /* read by control/, written by xds/ */
     struct xds_node node;
     struct view id; /* Node.id */
     struct xds_identity identity;
-    struct view version;   /* of the newest plan that was published to it */
+    struct view version; /* of the newest plan that was published to it */
+    struct view settled; /* of the newest one of which everything was acknowledged, or refused for good; empty: none */
     uint64_t connected_at; /* wall ns */
     uint32_t number;       /* of the connection, for logs */
     bool gone;             /* the stream ended; control frees it after looking, with xds_proxy_free */
@@ -96,5 +97,10 @@ struct xds_server_stats {
     uint32_t proxies;
 };
 const struct xds_server_stats *xds_server_stats(struct xds_server *x);
+
+/* One more task that is woken when a proxy settles, refuses something, comes or goes; NULL: nobody. */
+void xds_server_listen(struct xds_server *x, struct task *task, uint32_t bits);
+/* Whether it refused this very version of a resource of its plan. */
+bool xds_proxy_refuses(const struct xds_proxy *p, const struct resource *r);
 
 const struct plan *xds_proxy_plan(const struct xds_proxy *p); /* the newest that was published; NULL: none */

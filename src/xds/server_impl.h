@@ -46,14 +46,14 @@ struct stream {
     struct buf early;                    /* requests before the first publish, each behind its length */
     struct buf message;                  /* built and not yet taken by the call */
     struct buf texts[RESOURCE_KINDS][3]; /* behind the views of pub.types: version sent, version acked, nack */
-    struct buf version;
+    struct buf version, settled;
     struct stream_type types[RESOURCE_KINDS];
 };
 
 struct xds_server {
     struct loop *loop;
-    struct task *owner;
-    uint32_t bits;
+    struct task *owner, *listener;
+    uint32_t bits, listener_bits;
     struct task task;
     struct timer sweep;
     struct list all, ready, proxies;
@@ -63,6 +63,7 @@ struct xds_server {
     uint32_t n_streams;
 };
 
+void server_tell_listener(struct xds_server *x);
 void stream_set_text(struct buf *b, struct view *ret, struct view text);
 void stream_set_sync(struct stream *s, enum resource_kind kind);
 /* The resource of this name in a plan, or NULL. */
