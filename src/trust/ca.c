@@ -3,20 +3,17 @@
 #include "trust/ca.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
 #include "trust/crypto.h"
 #include "trust/csr.h"
+#include "trust/roots.h"
 
 #define DAY (24 * 3600 * NS_PER_S)
 #define CA_ROOT_TTL (3650 * DAY)
@@ -30,7 +27,8 @@ struct ca {
     EVP_PKEY *key;
     struct buf cert_pem, chain_pem, root_pem; /* chain: intermediates below the root, maybe none */
     struct buf full_chain;                    /* chain, then root */
-    uint64_t root_not_after, default_ttl, max_ttl;
+    uint64_t begins, ends;                    /* the whole chain with its root, wall ns */
+    uint64_t root_not_before, root_not_after, default_ttl, max_ttl;
 };
 
 static int refuse(int r, const char *why, const char **ret_why)
@@ -88,6 +86,75 @@ static void append_pem(struct buf *out, struct view pem)
 
 /* ---- making one ---- */
 
+static STACK_OF(X509) * read_stack(struct view pem)
+{
+    STACK_OF(X509) *all = sk_X509_new_null();
+    struct view one;
+    must(all != NULL);
+    while (ca_cut_pem(&pem, &one)) {
+        X509 *c = crypto_cert_read(one);
+        if (c && sk_X509_push(all, c) <= 0)
+            X509_free(c);
+    }
+    return all;
+}
+
+/* The chain from the signing certificate to one of the roots, both included, whatever the dates are; NULL: none. */
+static STACK_OF(X509) * chain_to(const struct ca *ca, struct view roots)
+{
+    STACK_OF(X509) *anchors = read_stack(roots), *between = read_stack(buf_read(&ca->chain_pem)), *found = NULL;
+    X509_STORE *store = X509_STORE_new();
+    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+    must(store && ctx);
+    X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_NO_CHECK_TIME); /* roots as proxies take them */
+    for (int i = 0; i < sk_X509_num(anchors); i++)
+        X509_STORE_add_cert(store, sk_X509_value(anchors, i));
+    if (X509_STORE_CTX_init(ctx, store, ca->cert, between) == 1 && X509_verify_cert(ctx) == 1)
+        found = X509_STORE_CTX_get1_chain(ctx);
+    X509_STORE_CTX_free(ctx);
+    X509_STORE_free(store);
+    sk_X509_pop_free(between, X509_free);
+    sk_X509_pop_free(anchors, X509_free);
+    ERR_clear_error();
+    return found;
+}
+
+/* cert-chain.pem often ends in the root, and sometimes leaves the signing certificate out: what peers are shown begins
+ * with the certificate that signs and stops below the roots. */
+static void read_chain(struct ca *ca, struct view chain)
+{
+    struct buf all = {0};
+    struct view rest, one;
+    const char *why;
+    if (ca_is_root(ca) || !ca->cert)
+        return;
+    append_pem(&ca->chain_pem, buf_read(&ca->cert_pem));
+    if (roots_read(chain, &all, &why) < 0)
+        return;
+    for (rest = buf_read(&all); ca_cut_pem(&rest, &one);)
+        if (!roots_contain(buf_read(&ca->root_pem), one))
+            roots_add(&ca->chain_pem, one);
+    buf_done(&all);
+}
+
+static const char *take_dates(struct ca *ca)
+{
+    STACK_OF(X509) *path = chain_to(ca, buf_read(&ca->root_pem));
+    if (!path)
+        return "the CA certificate does not lead to any of the root certificates, not even with the chain";
+    ca->ends = UINT64_MAX;
+    for (int i = 0; i < sk_X509_num(path); i++) {
+        const X509 *c = sk_X509_value(path, i);
+        uint64_t from = crypto_wall(X509_get0_notBefore(c)), until = crypto_wall(X509_get0_notAfter(c));
+        ca->begins = from > ca->begins ? from : ca->begins;
+        ca->ends = until < ca->ends ? until : ca->ends;
+        ca->root_not_before = from; /* the last one is the root */
+        ca->root_not_after = until;
+    }
+    sk_X509_pop_free(path, X509_free);
+    return NULL;
+}
+
 int ca_from_pem(struct view cert, struct view key, struct view root, struct view chain, const struct ca_options *o,
                 struct ca **ret_ca, const char **ret_why)
 {
@@ -97,9 +164,8 @@ int ca_from_pem(struct view cert, struct view key, struct view root, struct view
     ca->max_ttl = o->max_ttl ? o->max_ttl : CA_LEAF_MAX;
     ca->cert = crypto_cert_read(cert);
     ca->key = crypto_key_read(key);
-    X509 *root_cert = crypto_cert_read(root);
     const char *why = NULL;
-    if (!ca->cert)
+    if (!ca->cert || crypto_cert_print(ca->cert, &ca->cert_pem) < 0)
         why = "the CA certificate is no PEM certificate";
     else if (!ca->key)
         why = "the CA key is no PEM key without passphrase";
@@ -107,26 +173,14 @@ int ca_from_pem(struct view cert, struct view key, struct view root, struct view
         why = "the CA key does not belong to the CA certificate";
     else if (X509_check_ca(ca->cert) != 1)
         why = "the CA certificate must not sign certificates (basicConstraints CA:TRUE, keyUsage keyCertSign)";
-    else if (!root_cert)
-        why = "the root certificate is no PEM certificate";
-    if (root_cert)
-        ca->root_not_after = crypto_wall(X509_get0_notAfter(root_cert));
-    bool is_root = root_cert && ca->cert && X509_cmp(root_cert, ca->cert) == 0;
-    X509_free(root_cert);
+    else if (roots_read(root, &ca->root_pem, &why) == 0) {
+        read_chain(ca, chain);
+        why = take_dates(ca);
+    }
     if (why) {
         ca_unref(ca);
         return refuse(-EINVAL, why, ret_why);
     }
-    append_pem(&ca->cert_pem, cert);
-    append_pem(&ca->root_pem, root);
-    struct view rest = chain, one;
-    for (X509 *c; ca_cut_pem(&rest, &one); X509_free(c)) { /* cert-chain.pem often ends in the root: once is enough */
-        c = crypto_cert_read(one);
-        if (c && view_find_view(root, view_trim(one)) == root.n && !(is_root && X509_cmp(c, ca->cert) == 0))
-            append_pem(&ca->chain_pem, one);
-    }
-    if (buf_len(&ca->chain_pem) == 0 && !is_root)
-        append_pem(&ca->chain_pem, cert);
     buf_view(&ca->full_chain, buf_read(&ca->chain_pem));
     buf_view(&ca->full_chain, buf_read(&ca->root_pem));
     ERR_clear_error();
@@ -143,16 +197,18 @@ static int set_name(X509 *cert, const char *field, struct view text)
                : -EINVAL;
 }
 
-int ca_new(const struct ca_options *o, uint64_t wall_ns, struct ca **ret_ca, const char **ret_why)
+/* A root of this key. before: whose name it goes on with; NULL: the organization's. */
+static int make_root(EVP_PKEY *key, const X509 *before, const struct ca_options *o, uint64_t wall_ns,
+                     struct ca **ret_ca, const char **ret_why)
 {
-    EVP_PKEY *key = crypto_key_new();
     X509 *cert = X509_new();
     struct view org = o->organization.n ? o->organization : o->trust_domain;
     uint64_t ttl = o->root_ttl ? o->root_ttl : CA_ROOT_TTL;
     struct buf cert_pem = {0}, key_pem = {0};
     int r = -EIO;
     if (key && cert && X509_set_version(cert, 2) == 1 && crypto_set_serial(cert) == 0 &&
-        crypto_set_times(cert, wall_ns - CA_BACKDATE, wall_ns + ttl) == 0 && set_name(cert, "O", org) == 0 &&
+        crypto_set_times(cert, wall_ns - CA_BACKDATE, wall_ns + ttl) == 0 &&
+        (before ? X509_set_subject_name(cert, X509_get_subject_name(before)) == 1 : set_name(cert, "O", org) == 0) &&
         X509_set_issuer_name(cert, X509_get_subject_name(cert)) == 1 && X509_set_pubkey(cert, key) == 1 &&
         crypto_extend(cert, NULL, NID_basic_constraints, "critical,CA:TRUE") == 0 &&
         crypto_extend(cert, NULL, NID_key_usage, "critical,keyCertSign,cRLSign") == 0 &&
@@ -162,119 +218,73 @@ int ca_new(const struct ca_options *o, uint64_t wall_ns, struct ca **ret_ca, con
     else
         refuse(r, "the TLS library could not make a root certificate", ret_why);
     X509_free(cert);
-    EVP_PKEY_free(key);
     buf_done(&cert_pem);
     buf_wipe(&key_pem);
     return r;
 }
 
-/* ---- files ---- */
-
-enum ca_file { CA_CERT, CA_KEY, CA_ROOT, CA_CHAIN, CA_FILES };
-
-static const char *const istio_names[CA_FILES] = {"ca-cert.pem", "ca-key.pem", "root-cert.pem", "cert-chain.pem"};
-static const char *const tls_names[CA_FILES] = {"tls.crt", "tls.key", "ca.crt", "tls.crt"};
-
-static int read_file(const char *folder, const char *name, struct buf *out)
+int ca_new(const struct ca_options *o, uint64_t wall_ns, struct ca **ret_ca, const char **ret_why)
 {
-    char path[4096];
-    if (snprintf(path, sizeof(path), "%s/%s", folder, name) >= (int)sizeof(path))
-        return -ENAMETOOLONG;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    ssize_t n;
-    size_t room;
-    char *to;
-    while (to = buf_room(out, 4096, &room), (n = read(fd, to, room)) > 0) {
-        buf_added(out, (size_t)n);
-        if (buf_len(out) > LIMIT_CERT_CHAIN_BYTES) {
-            n = -1;
-            errno = EFBIG;
-            break;
-        }
-    }
-    int r = n < 0 ? -errno : 0;
-    close(fd);
+    EVP_PKEY *key = crypto_key_new();
+    int r = make_root(key, NULL, o, wall_ns, ret_ca, ret_why);
+    EVP_PKEY_free(key);
     return r;
 }
 
-int ca_load(const char *folder, const struct ca_options *o, struct ca **ret_ca, const char **ret_why)
+int ca_renew(const struct ca *ca, const struct ca_options *o, uint64_t wall_ns, struct ca **ret_ca,
+             const char **ret_why)
 {
-    struct buf file[CA_FILES] = {0};
-    const char *const *names = istio_names;
-    int r = read_file(folder, names[CA_CERT], &file[CA_CERT]);
-    if (r == -ENOENT) {
-        names = tls_names;
-        r = read_file(folder, names[CA_CERT], &file[CA_CERT]);
-    }
-    if (r == -ENOENT) {
-        buf_done(&file[CA_CERT]);
-        return refuse(r, "there is no CA certificate", ret_why);
-    }
-    for (int i = CA_KEY; i < CA_FILES && r == 0; i++) {
-        r = read_file(folder, names[i], &file[i]);
-        if (r == -ENOENT && i == CA_CHAIN)
-            r = 0;
-    }
-    if (r < 0) /* -ENOENT would mean that nothing is there; here something is, and not all */
-        r = refuse(r == -ENOENT ? -EINVAL : r, "a file of the CA (key, root or chain) is missing or cannot be read",
-                   ret_why);
-    else
-        r = ca_from_pem(buf_read(&file[CA_CERT]), buf_read(&file[CA_KEY]), buf_read(&file[CA_ROOT]),
-                        buf_read(&file[CA_CHAIN]), o, ret_ca, ret_why);
-    for (int i = 0; i < CA_FILES; i++)
-        buf_wipe(&file[i]);
-    return r;
-}
-
-/* Beside its place, then renamed: a reader never sees half a file. */
-static int write_file(const char *folder, const char *name, struct view text, mode_t mode)
-{
-    char path[4096], part[4096 + 8];
-    if (snprintf(path, sizeof(path), "%s/%s", folder, name) >= (int)sizeof(path))
-        return -ENAMETOOLONG;
-    snprintf(part, sizeof(part), "%s.part", path);
-    int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
-    if (fd < 0)
-        return -errno;
-    int r = 0;
-    while (text.n && r == 0) {
-        ssize_t n = write(fd, text.p, text.n);
-        if (n < 0 && errno != EINTR)
-            r = -errno;
-        else if (n > 0)
-            text = view_from(text, (size_t)n);
-    }
-    if (r == 0 && fsync(fd) < 0)
-        r = -errno;
-    close(fd);
-    if (r == 0 && rename(part, path) < 0)
-        r = -errno;
-    if (r < 0)
-        unlink(part);
-    return r;
-}
-
-int ca_save(const struct ca *ca, const char *folder)
-{
-    struct buf key = {0};
-    if (mkdir(folder, 0700) < 0 && errno != EEXIST)
-        return -errno;
-    int r = crypto_key_print(ca->key, &key);
-    if (r == 0)
-        r = write_file(folder, istio_names[CA_KEY], buf_read(&key), 0600);
-    if (r == 0)
-        r = write_file(folder, istio_names[CA_ROOT], buf_read(&ca->root_pem), 0644);
-    if (r == 0)
-        r = write_file(folder, istio_names[CA_CHAIN], buf_read(&ca->full_chain), 0644);
-    if (r == 0) /* last: its presence says that the rest is there */
-        r = write_file(folder, istio_names[CA_CERT], buf_read(&ca->cert_pem), 0644);
-    buf_wipe(&key);
-    return r;
+    if (!ca_is_root(ca))
+        return refuse(-EINVAL, "the CA is an intermediate: whoever signed it must renew it", ret_why);
+    return make_root(ca->key, ca->cert, o, wall_ns, ret_ca, ret_why);
 }
 
 /* ---- asking ---- */
+
+struct view ca_cert_pem(const struct ca *ca)
+{
+    return buf_read(&ca->cert_pem);
+}
+
+int ca_key_pem(const struct ca *ca, struct buf *out)
+{
+    return crypto_key_print(ca->key, out);
+}
+
+bool ca_is_root(const struct ca *ca)
+{
+    return roots_contain(buf_read(&ca->root_pem), buf_read(&ca->cert_pem));
+}
+
+bool ca_same_signer(const struct ca *a, const struct ca *b)
+{
+    return X509_cmp(a->cert, b->cert) == 0;
+}
+
+/* A root of the same name and key will do, too: the one that it was renewed by or from. */
+static bool has_twin(const struct ca *ca, struct view roots)
+{
+    STACK_OF(X509) *own = chain_to(ca, buf_read(&ca->root_pem)), *others = read_stack(roots);
+    const X509 *root = own ? sk_X509_value(own, sk_X509_num(own) - 1) : NULL;
+    bool found = false;
+    for (int i = 0; root && i < sk_X509_num(others) && !found; i++) {
+        const X509 *x = sk_X509_value(others, i);
+        found = X509_NAME_cmp(X509_get_subject_name(x), X509_get_subject_name(root)) == 0 &&
+                EVP_PKEY_eq(X509_get0_pubkey(x), X509_get0_pubkey(root)) == 1;
+    }
+    sk_X509_pop_free(own, X509_free);
+    sk_X509_pop_free(others, X509_free);
+    ERR_clear_error();
+    return found;
+}
+
+bool ca_reaches(const struct ca *ca, struct view roots)
+{
+    STACK_OF(X509) *path = chain_to(ca, roots);
+    bool reached = path != NULL;
+    sk_X509_pop_free(path, X509_free);
+    return reached || has_twin(ca, roots);
+}
 
 struct view ca_root_pem(const struct ca *ca)
 {
@@ -291,9 +301,23 @@ uint64_t ca_not_after(const struct ca *ca)
     return crypto_wall(X509_get0_notAfter(ca->cert));
 }
 
+uint64_t ca_root_not_before(const struct ca *ca)
+{
+    return ca->root_not_before;
+}
+
 uint64_t ca_root_not_after(const struct ca *ca)
 {
     return ca->root_not_after;
+}
+
+int ca_check(const struct ca *ca, uint64_t wall_ns, const char **ret_why)
+{
+    if (wall_ns >= ca->ends)
+        return refuse(-EINVAL, "the CA certificate, or one that it leads to, has expired", ret_why);
+    if (wall_ns < ca->begins)
+        return refuse(-EINVAL, "the CA certificate, or one that it leads to, is not valid yet", ret_why);
+    return 0;
 }
 
 /* ---- signing ---- */
@@ -326,11 +350,11 @@ static int add_sans(X509 *cert, const struct ca_grant *g)
 static int sign_key(const struct ca *ca, EVP_PKEY *key, const struct ca_grant *g, uint64_t wall, struct buf *out,
                     const char **ret_why)
 {
-    uint64_t ttl = g->ttl ? g->ttl : ca->default_ttl, last = ca_not_after(ca);
+    uint64_t ttl = g->ttl ? g->ttl : ca->default_ttl, last = ca->ends;
     if (ttl > ca->max_ttl)
-        return refuse(-EINVAL, "the requested lifetime is longer than the CA grants", ret_why);
+        return refuse(-ERANGE, "the requested lifetime is longer than the CA grants", ret_why);
     if (wall >= last)
-        return refuse(-EIO, "the CA's own certificate has expired", ret_why);
+        return refuse(-ESTALE, "the CA's own certificate has expired", ret_why);
     uint64_t until = wall + ttl < last ? wall + ttl : last;
     X509 *cert = X509_new();
     must(cert != NULL);
@@ -362,6 +386,27 @@ static bool strong_enough(EVP_PKEY *key)
                                     : EVP_PKEY_is_a(key, "RSA") && bits >= 2048 && bits <= 8192;
 }
 
+/* A request may name nobody, or whom the caller proved to be. What it says of DNS names and the like is not certified. */
+static bool names_only(X509_REQ *req, const struct ca_grant *g)
+{
+    STACK_OF(X509_EXTENSION) *asked = X509_REQ_get_extensions(req);
+    GENERAL_NAMES *names = X509V3_get_d2i(asked, NID_subject_alt_name, NULL, NULL);
+    bool good = true;
+    for (int i = 0; i < sk_GENERAL_NAME_num(names) && good; i++) {
+        const GENERAL_NAME *n = sk_GENERAL_NAME_value(names, i);
+        if (n->type != GEN_URI)
+            continue;
+        const ASN1_IA5STRING *uri = n->d.uniformResourceIdentifier;
+        struct view name = view_make(ASN1_STRING_get0_data(uri), (size_t)ASN1_STRING_length(uri));
+        good = false;
+        for (size_t k = 0; k < g->n_uris && !good; k++)
+            good = view_eq(name, g->uris[k]);
+    }
+    GENERAL_NAMES_free(names);
+    sk_X509_EXTENSION_pop_free(asked, X509_EXTENSION_free);
+    return good;
+}
+
 int ca_sign(const struct ca *ca, struct view csr_pem, const struct ca_grant *grant, uint64_t wall_ns, struct buf *chain,
             const char **ret_why)
 {
@@ -379,6 +424,8 @@ int ca_sign(const struct ca *ca, struct view csr_pem, const struct ca_grant *gra
         r = refuse(-EINVAL, "the key of the signing request is neither P-256, P-384 nor RSA of 2048 bits", ret_why);
     else if (X509_REQ_verify(req, key) != 1)
         r = refuse(-EINVAL, "the signature of the signing request does not verify", ret_why);
+    else if (!names_only(req, grant))
+        r = refuse(-EPERM, "the signing request names another identity than the caller's", ret_why);
     struct buf out = {0};
     if (r == 0)
         r = sign_key(ca, key, grant, wall_ns, &out, ret_why);

@@ -66,12 +66,15 @@ static void answer(struct service *v, struct grpc_call *call, struct view messag
         ca__istio_certificate_request__unpack(NULL, message.n, (const uint8_t *)message.p);
     assert_non_null(request);
     assert_string_equal(request->metadata->fields[0]->key, "ClusterID");
-    struct view id = v->granted.n
-                         ? v->granted
-                         : arena_printf(&a, "spiffe://cluster.local/ns/%.*s/sa/%.*s", VIEW_ARGS(t.ns), VIEW_ARGS(t.sa));
+    struct view ids[2],
+        id = arena_printf(&a, "spiffe://cluster.local/ns/%.*s/sa/%.*s", VIEW_ARGS(t.ns), VIEW_ARGS(t.sa));
+    ids[0] = v->granted.n ? v->granted : id;
+    ids[1] = id; /* else the request would be refused */
     struct buf chain = {0};
     r = ca_sign(v->ca, view_of(request->csr),
-                &(struct ca_grant){.uris = &id, .n_uris = 1, .ttl = (uint64_t)request->validity_duration * NS_PER_S},
+                &(struct ca_grant){.uris = ids,
+                                   .n_uris = v->granted.n ? 2 : 1,
+                                   .ttl = (uint64_t)request->validity_duration * NS_PER_S},
                 loop_wall(l), &chain, &why);
     assert_int_equal(r, 0);
     v->signed_count++;
