@@ -7,19 +7,15 @@ import time
 
 import pytest
 
-from sandbox import SAMPLE, Sandbox, client, until
+from mesh import SAMPLE, client, until
 
 LESSONS = f"{SAMPLE}/networking"
 
 
 @pytest.fixture(scope="module")
-def mesh():
-    images = open(f"{SAMPLE}/images.yaml", encoding="utf-8").read() + """
-- image: test/client
-  command: [/usr/bin/sleep, infinity]
-"""
-    with Sandbox("bookinfo", client(), files=[f"{SAMPLE}/{f}.yaml" for f in ("bookinfo", "mesh")], images=images) as s:
-        yield s
+def mesh(world):
+    with world("bookinfo", client(), files=[f"{SAMPLE}/{f}.yaml" for f in ("bookinfo", "mesh")], inject=True) as m:
+        yield m
 
 
 @pytest.fixture
@@ -153,5 +149,5 @@ def test_edges_show_both_identities(mesh):
     edges = until("the edge to details", lambda: [e for e in json.loads(mesh("edges", "-o", "json").stdout)
                                                   if "details" in json.dumps(e)] if mesh.ask("http://details:9080/details/0") else None)
     text = json.dumps(edges)
-    assert "spiffe://cluster.local/ns/default/sa/bookinfo-details" in text
-    assert "spiffe://cluster.local/ns/default/sa/default" in text
+    assert mesh.identity("bookinfo-details") in text
+    assert mesh.identity() in text

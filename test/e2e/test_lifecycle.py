@@ -5,16 +5,14 @@ import threading
 
 import pytest
 
-from sandbox import LOGGED, ROOT, Sandbox, client, server, until
-
-BOOKINFO = f"{ROOT}/build/samples/bookinfo/bookinfo"
+from mesh import LOGGED, client, server, until
 
 
 @pytest.fixture(scope="module")
-def mesh():
+def mesh(world):
     manifests = LOGGED + client() + server("web", replicas=2, probe="httpGet: {path: /ready, port: 8080}")
-    with Sandbox("lifecycle", manifests) as s:
-        yield s
+    with world("lifecycle", manifests) as m:
+        yield m
 
 
 class Load:
@@ -26,7 +24,7 @@ class Load:
         until("the service answers", lambda: mesh.ask("http://web:8080/")[0] == 200)
 
         def work():
-            self.out = mesh.sh("app=client", f"{BOOKINFO} loadgen --url http://web:8080/ --rate {rate} --seconds {seconds}; true",
+            self.out = mesh.sh("app=client", f"{mesh.bookinfo} loadgen --url http://web:8080/ --rate {rate} --seconds {seconds}; true",
                                timeout=seconds + 60)
         self.thread = threading.Thread(target=work)
         self.thread.start()
@@ -88,12 +86,13 @@ spec:
     assert load.ended() >= 2300
 
 
-def test_no_error_while_certificates_renew(mesh):
+@pytest.mark.only("sandbox", "a cluster's CA is asked for short certificates in test_rotation.py")
+def test_no_error_while_certificates_renew(world):
     """Certificates of a few seconds: every proxy renews several times during the load."""
     manifests = LOGGED + client() + server("web", replicas=2)
-    with Sandbox("renewal", manifests, up=["--certificate-ttl", "8s"]) as short:
+    with world("renewal", manifests, up=["--certificate-ttl", "8s"]) as short:
         load = Load(short, 15)
-        serial = lambda: short.sh("app=client", "curl -s http://127.0.0.1:15000/certs", container="istio-proxy")
+        serial = lambda: short.admin("app=client", "/certs")
         first = serial()
         until("another certificate", lambda: serial() != first, timeout=14)
         assert load.ended() >= 2900

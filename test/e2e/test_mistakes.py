@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from sandbox import LOGGED, Sandbox, client, server, until
+from mesh import LOGGED, client, server, until
 
 
 @pytest.fixture(scope="module")
-def mesh():
-    with Sandbox("mistakes", LOGGED + client() + server("web", labels="version: v1")) as s:
-        yield s
+def mesh(world):
+    with world("mistakes", LOGGED + client() + server("web", labels="version: v1")) as m:
+        yield m
 
 
 def rule(http, name="web"):

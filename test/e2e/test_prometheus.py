@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from sandbox import LOGGED, Sandbox, client, run, server, until
+from mesh import LOGGED, client, server, until
 
 pytestmark = pytest.mark.skipif(not shutil.which("prometheus"), reason="Debian's package prometheus is not installed")
 
@@ -24,14 +24,14 @@ connection_security_policy""".split()
 
 
 @pytest.fixture(scope="module")
-def mesh():
-    with Sandbox("prometheus", LOGGED + client() + server("web") + server("raw", "tcp", 9000, port_name="tcp")) as s:
-        json.loads(s.client("http web 8080 20"))
-        s.client("tcp raw 9000 1")
-        yield s
+def mesh(world):
+    with world("prometheus", LOGGED + client() + server("web") + server("raw", "tcp", 9000, port_name="tcp")) as m:
+        json.loads(m.client("http web 8080 20"))
+        m.client("tcp raw 9000 1")
+        yield m
 
 
-def scrape(mesh, selector, path=":15090/stats/prometheus", ns="default"):
+def scrape(mesh, selector, path=":15090/stats/prometheus", ns=None):
     ip = mesh.pods(selector, ns)[0]["status"]["podIP"]
     return mesh.node("curl", "-s", f"http://{ip}{path}").stdout
 
@@ -47,8 +47,8 @@ def test_requests_carry_istios_25_labels(mesh):
         assert sorted(labels) == sorted(LABELS_HTTP)
         assert labels["reporter"] == reporter
         assert labels["source_workload"] == "client" and labels["destination_workload"] == "web"
-        assert labels["destination_service"] == "web.default.svc.cluster.local"
-        assert labels["source_principal"] == "spiffe://cluster.local/ns/default/sa/default"
+        assert labels["destination_service"] == f"web.{mesh.ns}.svc.cluster.local"
+        assert labels["source_principal"] == mesh.identity()
         assert labels["connection_security_policy"] == ("unknown" if reporter == "source" else "mutual_tls")
         assert line.rstrip().endswith(" 20"), line
 
@@ -72,13 +72,12 @@ def test_promtool_has_nothing_to_say_but_istios_own_names(mesh):
 
 
 def test_a_stock_prometheus_finds_proxies_and_control_plane(mesh):
-    port = mesh.state()["serviceDiscovery"]
     config = mesh.write("prometheus.yml", f"""
 global: {{scrape_interval: 1s}}
 scrape_configs:
 - job_name: envoy-stats
   metrics_path: /stats/prometheus
-  http_sd_configs: [{{url: "{port}", refresh_interval: 1s}}]
+  {mesh.discovery()}
   relabel_configs:
   - source_labels: [__meta_kubernetes_pod_container_port_name]
     action: keep
@@ -88,7 +87,7 @@ scrape_configs:
   - source_labels: [__meta_kubernetes_pod_name]
     target_label: pod_name
 - job_name: istiod
-  http_sd_configs: [{{url: "{port}", refresh_interval: 1s}}]
+  {mesh.discovery()}
   relabel_configs:
   - source_labels: [__meta_kubernetes_pod_container_port_name]
     action: keep

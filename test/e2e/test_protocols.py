@@ -5,17 +5,17 @@ import json
 
 import pytest
 
-from sandbox import LOGGED, Sandbox, client, server, until
+from mesh import LOGGED, client, server, until
 
 
 @pytest.fixture(scope="module")
-def mesh():
+def mesh(world):
     manifests = (LOGGED + client() + server("web") + server("old", "http10", 8081, port_name="http-old")
                  + server("rpc", "grpc", 9090, port_name="grpc") + server("raw", "tcp", 9000, port_name="tcp")
                  + server("greeter", "banner", 9001, port_name="tcp-greeter") + server("unnamed", "banner", 9002, port_name="")
                  + server("sniffed", "http", 8082, port_name=""))
-    with Sandbox("protocols", manifests) as s:
-        yield s
+    with world("protocols", manifests) as m:
+        yield m
 
 
 def test_requests_reuse_one_connection(mesh):
@@ -32,7 +32,7 @@ def test_the_server_sees_the_request_as_it_was_sent(mesh):
     assert seen["headers"]["host"] == "web:8080"
     assert seen["headers"]["traceparent"].startswith("00-0af7651916cd43dd")
     assert "x-envoy-peer-metadata" not in seen["headers"]
-    assert "By=spiffe://cluster.local/ns/default/sa/default" in seen["headers"]["x-forwarded-client-cert"]
+    assert f"By={mesh.identity()}" in seen["headers"]["x-forwarded-client-cert"]
 
 
 def test_a_hundred_megabytes_go_both_ways(mesh):

@@ -1,31 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Identity and mutual TLS: what is on the wire, who is served under PERMISSIVE and STRICT, who is injected."""
 import json
+import threading
 import time
 
 import pytest
 
-from sandbox import LOGGED, Failed, Sandbox, client, run, server, until
-
-NAMESPACES = """---
-apiVersion: v1
-kind: Namespace
-metadata: {name: enabled, labels: {istio-injection: enabled}}
----
-apiVersion: v1
-kind: Namespace
-metadata: {name: disabled, labels: {istio-injection: disabled}}
----
-apiVersion: v1
-kind: Namespace
-metadata: {name: plain}
-"""
-
+from mesh import CLIENT_IMAGE, LOGGED, client, server, until
 
 @pytest.fixture(scope="module")
-def mesh():
-    with Sandbox("security", NAMESPACES + LOGGED + client() + client("outsider", inject=False) + server("web")) as s:
-        yield s
+def mesh(world):
+    with world("security", LOGGED + client() + client("outsider", inject=False) + server("web")) as m:
+        yield m
 
 
 def strict(mode):
@@ -38,11 +24,10 @@ spec: {{mtls: {{mode: {mode}}}}}
 
 
 def test_no_plaintext_http_between_meshed_pods(mesh):
-    import threading
     done = {}
 
     def capture():
-        done["out"] = mesh.node("timeout", "6", "tcpdump", "-i", "any", "-A", "-s", "0", "-l", "tcp", check=False).stdout
+        done["out"] = mesh.node("timeout", "6", "tcpdump", "-i", mesh.capture, "-A", "-s", "0", "-l", "tcp", check=False).stdout
     t = threading.Thread(target=capture)
     t.start()
     time.sleep(1.5)
@@ -67,7 +52,7 @@ def test_a_client_without_sidecar_is_served_under_permissive_and_refused_under_s
 def test_the_server_knows_its_client(mesh):
     _, body = mesh.ask("http://web:8080/")
     xfcc = json.loads(body)["headers"]["x-forwarded-client-cert"]
-    assert "URI=spiffe://cluster.local/ns/default/sa/default" in xfcc
+    assert f"URI={mesh.identity()}" in xfcc
 
 
 # Namespace label, pod label, pod annotation, injected?
@@ -80,6 +65,8 @@ TABLE = [
 
 
 def test_pods_are_injected_by_the_decision_table(mesh):
+    where = {"enabled": mesh.namespace("enabled", "istio-injection: enabled"),
+             "disabled": mesh.namespace("disabled", "istio-injection: disabled"), "plain": mesh.namespace("plain")}
     for i, (ns, label, annotation, _) in enumerate(TABLE):
         labels = f'sidecar.istio.io/inject: "{label}"' if label else ""
         annotations = f'annotations: {{sidecar.istio.io/inject: "{annotation}"}}' if annotation else ""
@@ -88,20 +75,20 @@ apiVersion: v1
 kind: Pod
 metadata:
   name: case-{i}
-  namespace: {ns}
+  namespace: {where[ns]}
   labels: {{app: case, {labels}}}
   {annotations}
 spec:
   terminationGracePeriodSeconds: 0
-  containers: [{{name: app, image: test/client}}]
-""")
+  containers: [{{name: app, image: {CLIENT_IMAGE}}}]
+""", ns=where[ns])
     wrong = []
     for i, (ns, label, annotation, expected) in enumerate(TABLE):
-        pod = mesh.get("pod", f"case-{i}", "-n", ns)
+        pod = mesh.get("pod", f"case-{i}", "-n", where[ns])
         names = [c["name"] for c in pod["spec"].get("initContainers", []) + pod["spec"]["containers"]]
         if ("istio-proxy" in names) != expected:
             wrong.append((ns, label, annotation, names))
-        mesh("delete", "pod", f"case-{i}", "-n", ns, check=False)
+        mesh("delete", "pod", f"case-{i}", "-n", where[ns], check=False)
     assert not wrong
 
 

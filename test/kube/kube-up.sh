@@ -9,6 +9,7 @@
 #   kube-up.sh down              stop it and forget everything in it
 #   kube-up.sh status            one line per component
 #   kube-up.sh exec CMD ...      run CMD inside the cluster's machine
+#   kube-up.sh env               its init's process id, KUBECONFIG, where kubectl is
 #   kube-up.sh shell             the same, with an interactive shell
 #   kube-up.sh load TAR ...      import OCI archives into the running cluster
 #   kube-up.sh stop|start PART   end a component (SIGKILL), start it again
@@ -697,6 +698,7 @@ main() {
 	check | build | up | down | status | fake) "$verb" "$@" ;;
 	exec) inside "$@" ;;
 	shell) inside "${SHELL:-bash}" ;;
+	env) printf 'KUBE_PID=%s\nKUBECONFIG=%s\nKUBE_BIN=%s\n' "$(init_pid)" "$KUBECONFIG" "$bin" ;;
 	load) for f; do inside "$self" __load "$(readlink -f "$f")"; done ;;
 	stop | start) inside "$self" "__$verb" "$1" ;;
 	__keep) keep ;;
