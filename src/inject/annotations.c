@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "mesh/decode.h"
+#include "wire/json.h"
 
 enum check {
     CHECK_ANY,
@@ -17,6 +18,7 @@ enum check {
     CHECK_CIDRS_OR_ALL,
     CHECK_INTERCEPTION,
     CHECK_TEMPLATES,
+    CHECK_JSON,
     CHECK_IGNORED,
 };
 
@@ -76,8 +78,15 @@ static bool is_cidr_list(struct view v)
     return true;
 }
 
+static bool is_json(struct arena *a, struct view v)
+{
+    struct node *n = NULL;
+    struct pull *in = json_pull(a, arena_view(a, v), 1);
+    return node_read(a, in, &n) == 0 && (node_is(n, NODE_MAP) || node_is(n, NODE_SEQ));
+}
+
 /* NULL when it is right, else what it must be. */
-static const char *wrong(enum check check, struct view v)
+static const char *wrong(struct arena *a, enum check check, struct view v)
 {
     bool all = view_is(v, "*");
     switch (check) {
@@ -105,17 +114,52 @@ static const char *wrong(enum check check, struct view v)
         return view_is(v, "sidecar") || view_is(v, "gateway")
                    ? NULL
                    : "must be sidecar or gateway (others are not supported yet)";
+    case CHECK_JSON:
+        return is_json(a, v) ? NULL : "must be a JSON list or map";
     }
     return NULL;
 }
 
+/* Words of the injector's own domains that it does not know: most often a slip. Others' annotations are not ours to judge. */
+static void warn_unknown(struct diags *d, const struct node_field *f, const struct origin *at)
+{
+    static const char *const domains[] = {"sidecar.istio.io/",
+                                          "proxy.istio.io/",
+                                          "inject.istio.io/",
+                                          "status.sidecar.istio.io/",
+                                          "readiness.status.sidecar.istio.io/",
+                                          "traffic.sidecar.istio.io/"};
+    struct view names[ANNOTATIONS];
+    bool ours = false;
+    for (size_t i = 0; i < COUNT_OF(domains); i++)
+        ours = ours || view_starts(f->key, view_of(domains[i]));
+    if (!ours)
+        return;
+    for (int a = 0; a < ANNOTATIONS; a++) {
+        names[a] = view_of(annotation_names[a]);
+        if (view_eq(names[a], f->key))
+            return;
+    }
+    struct origin place = *at;
+    place.path = diag_text(d, "metadata.annotations[%.*s]", VIEW_ARGS(f->key));
+    struct diag *one = diag_add(d, DIAG_WARNING, "WEFT0005", &place);
+    struct view near = diag_nearest(f->key, names, ANNOTATIONS);
+    one->title = diag_text(d, "annotation %.*s is not known", VIEW_ARGS(f->key));
+    one->effect = VIEW("the pod is injected without it");
+    if (near.n)
+        one->hint = diag_text(d, "did you mean `%.*s`?", VIEW_ARGS(near));
+}
+
 int annotations_check(struct diags *d, const struct node *pod, const struct origin *at)
 {
+    const struct node *all = annotations_of(pod);
     int err = 0;
+    for (uint32_t i = 0; node_is(all, NODE_MAP) && i < all->n; i++)
+        warn_unknown(d, &all->fields[i], at);
     for (int a = 0; a < ANNOTATIONS; a++) {
-        const struct node *n = node_get(annotations_of(pod), view_of(annotation_names[a]));
+        const struct node *n = node_get(all, view_of(annotation_names[a]));
         bool ignored = checks[a].check == CHECK_IGNORED;
-        const char *must_be = node_is(n, NODE_STR) ? wrong(checks[a].check, n->text) : NULL;
+        const char *must_be = node_is(n, NODE_STR) ? wrong(d->arena, checks[a].check, n->text) : NULL;
         if (!n || (!must_be && !ignored))
             continue;
         struct origin place = *at;

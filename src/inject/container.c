@@ -89,10 +89,16 @@ static void push_pair(struct injection *x, struct node *list, const char *flag, 
     push_str(x, list, value);
 }
 
+struct view traffic_setting(const struct injection *x, enum annotation a, struct view otherwise)
+{
+    struct view standard = x->config->capture[a];
+    return annotation_get(x->pod, a, standard.n ? standard : otherwise);
+}
+
 /* 15090 and 15021 are the proxy's own; the status port too, behind what the user excludes. */
 static struct view excluded_inbound(struct injection *x)
 {
-    struct view users = annotation_get(x->pod, ANNOTATION_EXCLUDE_IN_PORTS, VIEW_NONE);
+    struct view users = traffic_setting(x, ANNOTATION_EXCLUDE_IN_PORTS, VIEW_NONE);
     struct buf b = {0};
     buf_str(&b, "15090,15021");
     if (users.n) {
@@ -104,6 +110,26 @@ static struct view excluded_inbound(struct injection *x)
     struct view text = arena_view(x->arena, buf_read(&b));
     buf_done(&b);
     return text;
+}
+
+/* What an installation asks of both containers. */
+static void set_platform(struct injection *x, struct node *c)
+{
+    struct node *security = node_get(c, VIEW("securityContext"));
+    if (x->config->pull_policy.n)
+        node_set_str(x->arena, c, "imagePullPolicy", x->config->pull_policy);
+    if (x->config->seccomp)
+        node_set(x->arena, security, VIEW("seccompProfile"), node_copy(x->arena, x->config->seccomp));
+    if (x->config->privileged) {
+        node_set_bool(x->arena, security, "privileged", true);
+        node_set_bool(x->arena, security, "allowPrivilegeEscalation", true);
+    }
+}
+
+static struct view agent_log_level(const struct injection *x)
+{
+    struct view level = x->config->agent_log_level;
+    return annotation_get(x->pod, ANNOTATION_AGENT_LOG_LEVEL, level.n ? level : VIEW("default:info"));
 }
 
 struct node *make_init_container(struct injection *x)
@@ -118,22 +144,33 @@ struct node *make_init_container(struct injection *x)
                     {ANNOTATION_EXCLUDE_INTERFACES, "-c"}};
     struct node *c = inject_yaml(x->arena, init_text), *args = node_new(x->arena, NODE_SEQ);
     node_set_str(x->arena, c, "image", x->config->image_node);
+    if (x->config->node_command.n) {
+        struct node *command = node_new(x->arena, NODE_SEQ);
+        push_str(x, command, x->config->node_command);
+        node_set(x->arena, c, VIEW("command"), command);
+    }
     push_str(x, args, VIEW("iptables"));
     push_pair(x, args, "-p", VIEW("15001"));
     push_pair(x, args, "-z", VIEW("15006"));
     push_pair(x, args, "-u", VIEW("1337"));
     push_pair(x, args, "-m", mode_of(x));
-    push_pair(x, args, "-i", annotation_get(x->pod, ANNOTATION_INCLUDE_OUT_IPS, VIEW("*")));
-    push_pair(x, args, "-x", annotation_get(x->pod, ANNOTATION_EXCLUDE_OUT_IPS, VIEW("")));
-    push_pair(x, args, "-b", annotation_get(x->pod, ANNOTATION_INCLUDE_IN_PORTS, VIEW("*")));
+    push_pair(x, args, "-i", traffic_setting(x, ANNOTATION_INCLUDE_OUT_IPS, VIEW("*")));
+    push_pair(x, args, "-x", traffic_setting(x, ANNOTATION_EXCLUDE_OUT_IPS, VIEW("")));
+    push_pair(x, args, "-b", traffic_setting(x, ANNOTATION_INCLUDE_IN_PORTS, VIEW("*")));
     push_pair(x, args, "-d", excluded_inbound(x));
     for (size_t i = 0; i < COUNT_OF(optional); i++)
-        if (annotation_has(x->pod, optional[i].annotation))
-            push_pair(x, args, optional[i].flag, annotation_get(x->pod, optional[i].annotation, VIEW_NONE));
-    push_str(x, args,
-             arena_printf(x->arena, "--log_output_level=%.*s",
-                          VIEW_ARGS(annotation_get(x->pod, ANNOTATION_AGENT_LOG_LEVEL, VIEW("default:info")))));
+        if (traffic_setting(x, optional[i].annotation, VIEW_NONE).n)
+            push_pair(x, args, optional[i].flag, traffic_setting(x, optional[i].annotation, VIEW_NONE));
+    push_str(x, args, arena_printf(x->arena, "--log_output_level=%.*s", VIEW_ARGS(agent_log_level(x))));
+    if (x->config->log_json)
+        push_str(x, args, VIEW("--log_as_json"));
+    if (x->config->force_apply)
+        push_str(x, args, VIEW("--force-apply"));
     node_set(x->arena, c, VIEW("args"), args);
+    set_platform(x, c);
+    if (x->config->init_resources || x->config->resources)
+        node_set(x->arena, c, VIEW("resources"),
+                 node_copy(x->arena, x->config->init_resources ? x->config->init_resources : x->config->resources));
     return c;
 }
 
@@ -160,8 +197,10 @@ static struct view proxy_config_json(struct injection *x)
 {
     const struct proxy_config *p = x->proxy;
     struct node *n = node_new(x->arena, NODE_MAP);
-    node_set_str(x->arena, n, "discoveryAddress",
-                 p->discovery_address.n ? p->discovery_address : x->config->ca_address);
+    struct view standard = x->config->discovery.n ? x->config->discovery : x->config->ca_address;
+    node_set_str(
+        x->arena, n, "discoveryAddress",
+        annotation_get(x->pod, ANNOTATION_DISCOVERY_ADDRESS, p->discovery_address.n ? p->discovery_address : standard));
     if (p->concurrency.set)
         node_set_int(x->arena, n, "concurrency", p->concurrency.value);
     set_duration(x, n, "drainDuration", p->drain);
@@ -170,8 +209,8 @@ static struct view proxy_config_json(struct injection *x)
         node_set_int(x->arena, n, "statusPort", x->status_port);
     if (p->admin_port.set)
         node_set_int(x->arena, n, "proxyAdminPort", p->admin_port.value);
-    if (p->hold_application.set)
-        node_set_bool(x->arena, n, "holdApplicationUntilProxyStarts", p->hold_application.value);
+    if (p->hold_application.set || x->config->hold.set)
+        node_set_bool(x->arena, n, "holdApplicationUntilProxyStarts", x->hold);
     if (p->mesh_id.n)
         node_set_str(x->arena, n, "meshId", p->mesh_id);
     if (p->metadata.n) {
@@ -222,7 +261,8 @@ static struct node *make_env(struct injection *x)
     if (x->config->network.n)
         env(x, list, "ISTIO_META_NETWORK", x->config->network);
     env_owner(x, list);
-    env(x, list, "ISTIO_META_MESH_ID", x->proxy->mesh_id.n ? x->proxy->mesh_id : x->mesh->trust_domain);
+    struct view mesh_id = x->config->mesh_id.n ? x->config->mesh_id : x->mesh->trust_domain;
+    env(x, list, "ISTIO_META_MESH_ID", x->proxy->mesh_id.n ? x->proxy->mesh_id : mesh_id);
     env(x, list, "TRUST_DOMAIN", x->mesh->trust_domain);
     struct labels m = x->proxy->metadata;
     struct label *sorted = arena_copy(x->arena, m.n ? (void *)m.list : (void *)&m, m.n * sizeof(*m.list));
@@ -230,6 +270,8 @@ static struct node *make_env(struct injection *x)
         qsort(sorted, m.n, sizeof(*sorted), by_key);
     for (uint32_t i = 0; i < m.n; i++)
         env(x, list, arena_str(x->arena, sorted[i].key), sorted[i].value);
+    for (uint32_t i = 0; i < x->config->env.n; i++)
+        env(x, list, arena_str(x->arena, x->config->env.list[i].key), x->config->env.list[i].value);
     if (x->probers)
         env(x, list, "ISTIO_KUBE_APP_PROBERS", inject_json(x->arena, x->probers));
     if (x->scrape.n)
@@ -243,16 +285,19 @@ static struct node *make_args(struct injection *x)
     push_str(x, args, VIEW("proxy"));
     push_str(x, args, x->gateway ? VIEW("router") : VIEW("sidecar"));
     push_pair(x, args, "--domain", arena_printf(x->arena, "$(POD_NAMESPACE).svc.%.*s", VIEW_ARGS(x->config->domain)));
-    static const struct {
+    const struct {
         enum annotation annotation;
         const char *flag, *otherwise;
-    } levels[] = {{ANNOTATION_LOG_LEVEL, "--proxyLogLevel", "warning"},
-                  {ANNOTATION_COMPONENT_LOG_LEVEL, "--proxyComponentLogLevel", "misc:error"},
-                  {ANNOTATION_AGENT_LOG_LEVEL, "--log_output_level", "default:info"}};
+        struct view standard;
+    } levels[] = {
+        {ANNOTATION_LOG_LEVEL, "--proxyLogLevel", "warning", x->config->log_level},
+        {ANNOTATION_COMPONENT_LOG_LEVEL, "--proxyComponentLogLevel", "misc:error", x->config->component_log_level}};
     for (size_t i = 0; i < COUNT_OF(levels); i++) {
-        struct view level = annotation_get(x->pod, levels[i].annotation, view_of(levels[i].otherwise));
+        struct view standard = levels[i].standard.n ? levels[i].standard : view_of(levels[i].otherwise);
+        struct view level = annotation_get(x->pod, levels[i].annotation, standard);
         push_str(x, args, arena_printf(x->arena, "%s=%.*s", levels[i].flag, VIEW_ARGS(level)));
     }
+    push_str(x, args, arena_printf(x->arena, "--log_output_level=%.*s", VIEW_ARGS(agent_log_level(x))));
     return args;
 }
 
@@ -267,6 +312,8 @@ static void set_resources(struct injection *x, struct node *c)
                 {ANNOTATION_CPU_LIMIT, "limits", "cpu"},
                 {ANNOTATION_MEMORY_LIMIT, "limits", "memory"}};
     struct node *resources = node_new(x->arena, NODE_MAP);
+    if (x->config->resources)
+        node_set(x->arena, c, VIEW("resources"), node_copy(x->arena, x->config->resources));
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         if (annotation_has(x->pod, rows[i].annotation))
             node_set_str(x->arena, node_make(x->arena, resources, rows[i].group, NODE_MAP), rows[i].name,
@@ -286,10 +333,26 @@ static void set_probe(struct injection *x, struct node *c, const char *name, int
     node_set_int(x->arena, p, "failureThreshold", failures);
 }
 
-static int64_t number(struct injection *x, enum annotation a, int64_t otherwise)
+static int64_t number(struct injection *x, enum annotation a, struct opt_u32 standard, int64_t otherwise)
 {
     uint64_t value;
+    otherwise = standard.set ? standard.value : otherwise;
     return view_u64(annotation_get(x->pod, a, VIEW_NONE), &value) == 0 ? (int64_t)value : otherwise;
+}
+
+/* Volumes or mounts of an annotation: a JSON list, or a map by name. */
+static void add_users(struct injection *x, struct node *list, enum annotation a)
+{
+    struct view text = annotation_get(x->pod, a, VIEW_NONE);
+    struct node *n = NULL;
+    if (!text.n || node_parse(x->arena, text, &n, NULL) < 0)
+        return;
+    for (uint32_t i = 0; i < n->n; i++) {
+        struct node *item = node_copy(x->arena, n->type == NODE_MAP ? n->fields[i].value : n->items[i]);
+        if (n->type == NODE_MAP && item->type == NODE_MAP)
+            node_set(x->arena, item, VIEW("name"), node_str(x->arena, arena_view(x->arena, n->fields[i].key)));
+        node_push(x->arena, list, item);
+    }
 }
 
 struct node *make_proxy_container(struct injection *x)
@@ -299,10 +362,12 @@ struct node *make_proxy_container(struct injection *x)
     node_set(x->arena, c, VIEW("args"), make_args(x));
     node_set(x->arena, c, VIEW("env"), make_env(x));
     if (x->status_port) {
-        if (!x->gateway)
-            set_probe(x, c, "startupProbe", 0, 1, 600);
-        set_probe(x, c, "readinessProbe", number(x, ANNOTATION_READY_DELAY, 0), number(x, ANNOTATION_READY_PERIOD, 15),
-                  number(x, ANNOTATION_READY_FAILURES, 4));
+        const struct inject_config *f = x->config;
+        if (!x->gateway && (!f->startup_probe.set || f->startup_probe.value))
+            set_probe(x, c, "startupProbe", 0, 1, f->startup_failures.set ? f->startup_failures.value : 600);
+        set_probe(x, c, "readinessProbe", number(x, ANNOTATION_READY_DELAY, f->ready_delay, 0),
+                  number(x, ANNOTATION_READY_PERIOD, f->ready_period, 15),
+                  number(x, ANNOTATION_READY_FAILURES, f->ready_failures, 4));
     }
     if (x->native) {
         node_set_str(x->arena, c, "restartPolicy", VIEW("Always"));
@@ -313,12 +378,19 @@ struct node *make_proxy_container(struct injection *x)
         node_set(x->arena, c, VIEW("lifecycle"),
                  inject_yaml(x->arena, "postStart: {exec: {command: [weft-proxy, wait]}}"));
     }
+    if (x->config->lifecycle)
+        node_set(x->arena, c, VIEW("lifecycle"), node_copy(x->arena, x->config->lifecycle));
+    set_platform(x, c);
     set_resources(x, c);
-    node_set(x->arena, c, VIEW("volumeMounts"), inject_yaml(x->arena, mounts_text));
+    struct node *mounts = inject_yaml(x->arena, mounts_text);
+    add_users(x, mounts, ANNOTATION_USER_VOLUME_MOUNT);
+    node_set(x->arena, c, VIEW("volumeMounts"), mounts);
     return c;
 }
 
 struct node *make_volumes(struct injection *x)
 {
-    return inject_yaml(x->arena, volumes_text);
+    struct node *volumes = inject_yaml(x->arena, volumes_text);
+    add_users(x, volumes, ANNOTATION_USER_VOLUME);
+    return volumes;
 }

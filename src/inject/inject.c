@@ -50,6 +50,18 @@ static bool is_deployment_of(struct view name, struct view hash, struct view *re
     return true;
 }
 
+/* A CronJob's Jobs are named after it and the minute of their time: eight to ten digits. */
+static bool is_cron_job_of(struct view name, struct view *ret_name)
+{
+    size_t digits = 0;
+    while (digits < name.n && name.p[name.n - 1 - digits] >= '0' && name.p[name.n - 1 - digits] <= '9')
+        digits++;
+    if (digits < 8 || digits > 10 || name.n < digits + 2 || name.p[name.n - 1 - digits] != '-')
+        return false;
+    *ret_name = view_head(name, name.n - digits - 1);
+    return true;
+}
+
 static void find_workload(struct injection *x)
 {
     const struct node *meta = node_get(x->pod, VIEW("metadata")), *owners = node_get(meta, VIEW("ownerReferences"));
@@ -70,7 +82,12 @@ static void find_workload(struct injection *x)
         struct view hash = node_text(node_get(node_get(meta, VIEW("labels")), VIEW("pod-template-hash")));
         if (view_is(x->owner_kind, "ReplicaSet") && is_deployment_of(x->workload, hash, &x->workload))
             x->owner_kind = VIEW("Deployment");
+        if (view_is(x->owner_kind, "Job") && is_cron_job_of(x->workload, &x->workload))
+            x->owner_kind = VIEW("CronJob");
     }
+    struct view named = node_text(node_get(node_get(meta, VIEW("labels")), VIEW("service.istio.io/workload-name")));
+    if (named.n)
+        x->workload = named;
 }
 
 static struct view pod_ports_json(struct injection *x)
@@ -112,11 +129,15 @@ static int find_settings(struct injection *x, const struct origin *at)
     if (text.n && proxy_config_parse(x->arena, x->diags, at, text, &own) < 0)
         return -EINVAL;
     x->proxy = proxy_config_merge(x->arena, x->mesh->default_config, own);
-    x->gateway = view_is(annotation_get(x->pod, ANNOTATION_TEMPLATES, VIEW("sidecar")), "gateway");
+    struct view template = x->config->gateway_template ? VIEW("gateway") : VIEW("sidecar");
+    x->gateway = view_is(annotation_get(x->pod, ANNOTATION_TEMPLATES, template), "gateway");
     struct view native = annotation_get(x->pod, ANNOTATION_NATIVE, VIEW_NONE);
     x->native = !x->gateway && (native.n ? view_is(native, "true") : x->config->native_sidecars);
-    x->hold = x->proxy->hold_application.set && x->proxy->hold_application.value;
-    x->status_port = x->proxy->status_port.set ? x->proxy->status_port.value : 15020;
+    const struct inject_config *c = x->config;
+    x->hold = x->proxy->hold_application.set ? x->proxy->hold_application.value : c->hold.set && c->hold.value;
+    x->status_port = c->status_port.set ? c->status_port.value : 15020;
+    if (x->proxy->status_port.set)
+        x->status_port = x->proxy->status_port.value;
     if (view_u64(annotation_get(x->pod, ANNOTATION_STATUS_PORT, VIEW_NONE), &port) == 0)
         x->status_port = (uint32_t)port;
     return 0;
@@ -164,6 +185,7 @@ static void set_labels(struct injection *x)
     struct view revision = first_label(labels, "app.kubernetes.io/version", "version", VIEW("latest"));
     if (!x->gateway)
         set_if_absent(x, labels, "security.istio.io/tlsMode", VIEW("istio"));
+    set_if_absent(x, labels, "topology.istio.io/network", x->config->network);
     set_if_absent(x, labels, "service.istio.io/canonical-name", as_label(name));
     set_if_absent(x, labels, "service.istio.io/canonical-revision", as_label(revision));
 }
@@ -201,18 +223,42 @@ static struct node *names_of(struct injection *x, const struct node *list)
     return names->n ? names : node_new(x->arena, NODE_NULL);
 }
 
+/* Adds what the installation names and the pod has not; their names. */
+static struct node *add_pull_secrets(struct injection *x)
+{
+    const struct strings *names = &x->config->pull_secrets;
+    if (!names->n)
+        return node_new(x->arena, NODE_NULL);
+    struct node *list = node_make(x->arena, x->spec, "imagePullSecrets", NODE_SEQ), *all = node_new(x->arena, NODE_SEQ);
+    for (uint32_t i = 0; i < names->n; i++) {
+        bool there = false;
+        for (uint32_t j = 0; j < list->n && !there; j++)
+            there = view_eq(node_text_at(list->items[j], "name"), names->list[i]);
+        node_push(x->arena, all, node_str(x->arena, names->list[i]));
+        if (there)
+            continue;
+        struct node *one = node_new(x->arena, NODE_MAP);
+        node_set_str(x->arena, one, "name", names->list[i]);
+        node_push(x->arena, list, one);
+    }
+    return all;
+}
+
 static void set_annotations(struct injection *x, const struct node *added_init, const struct node *added,
                             const struct node *volumes)
 {
     struct node *annotations = annotations_of(x), *status = node_new(x->arena, NODE_MAP);
     struct view first = view_head(x->app_containers, view_find(x->app_containers, ','));
     node_set_str(x->arena, annotations, "istio.io/rev", x->config->revision);
+    for (uint32_t i = 0; i < x->config->annotations.n; i++)
+        set_if_absent(x, annotations, arena_str(x->arena, x->config->annotations.list[i].key),
+                      x->config->annotations.list[i].value);
     set_if_absent(x, annotations, "kubectl.kubernetes.io/default-container", first);
     set_if_absent(x, annotations, "kubectl.kubernetes.io/default-logs-container", first);
     node_set(x->arena, status, VIEW("initContainers"), names_of(x, added_init));
     node_set(x->arena, status, VIEW("containers"), names_of(x, added));
     node_set(x->arena, status, VIEW("volumes"), names_of(x, volumes));
-    node_set(x->arena, status, VIEW("imagePullSecrets"), node_new(x->arena, NODE_NULL));
+    node_set(x->arena, status, VIEW("imagePullSecrets"), add_pull_secrets(x));
     node_set_str(x->arena, status, "revision", x->config->revision);
     node_set_str(x->arena, annotations, annotation_names[ANNOTATION_STATUS], inject_json(x->arena, status));
 }
@@ -332,8 +378,9 @@ int inject_pod(struct arena *a, struct diags *d, const struct node *pod, struct 
     find_containers(&x);
     set_labels(&x);
     merge_metrics(&x);
+    bool rewrite = !c->rewrite_probes.set || c->rewrite_probes.value;
     if (!x.gateway && x.status_port &&
-        !view_is(annotation_get(x.pod, ANNOTATION_REWRITE_PROBES, VIEW("true")), "false"))
+        view_is(annotation_get(x.pod, ANNOTATION_REWRITE_PROBES, rewrite ? VIEW("true") : VIEW("false")), "true"))
         rewrite_probes(&x);
     add_proxy(&x);
     *ret_pod = x.pod;

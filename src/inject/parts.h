@@ -34,6 +34,9 @@ struct node *make_init_container(struct injection *x);  /* istio-init */
 struct node *make_proxy_container(struct injection *x); /* istio-proxy */
 struct node *make_volumes(struct injection *x);         /* what the proxy mounts */
 
+/* A traffic annotation of the pod, else the settings' default, else `otherwise`. */
+struct view traffic_setting(const struct injection *x, enum annotation a, struct view otherwise);
+
 /* Lays what the user wrote about the container istio-proxy over ours: lists by name, port or path, the rest replaced. */
 void overlay_container(struct arena *a, struct node *ours, const struct node *users);
 
