@@ -35,13 +35,14 @@ struct entry {
 struct rejected {
     struct arena arena;
     struct diags diags;
+    struct store_rejected about; /* no name: a file */
     char key[];
 };
 
 struct store {
     struct loop *loop;
-    struct task *owner;
-    uint32_t bits;
+    struct task *owner, *listener;
+    uint32_t bits, listener_bits;
     struct task task;
     struct timer due;
     struct map entries;  /* "<kind>/ns/name" → struct entry */
@@ -162,20 +163,27 @@ static void put(struct store *st, struct batch *batch, struct object *o, struct 
 
 /* ---- what was rejected ---- */
 
+static void tell_listener(struct store *st)
+{
+    if (st->listener)
+        task_wake(st->listener, st->listener_bits);
+}
+
 static void forgive(struct store *st, struct view key)
 {
     struct rejected *r = map_del(&st->rejected, key);
 
     if (r) {
+        tell_listener(st);
         arena_done(&r->arena);
         free(r);
     }
 }
 
 /* Parses once more with a place of its own for the diagnostics, which live until the object is good or gone. */
-static void reject(struct store *st, struct view key, const struct diags *from)
+static struct rejected *reject(struct store *st, struct view key, const struct diags *from)
 {
-    struct rejected *r = malloc(sizeof(*r) + key.n);
+    struct rejected *r = calloc(1, sizeof(*r) + key.n);
 
     forgive(st, key);
     must(r != NULL);
@@ -198,6 +206,23 @@ static void reject(struct store *st, struct view key, const struct diags *from)
         copy->source_line = arena_view(&r->arena, d->source_line);
     }
     map_put(&st->rejected, view_make(r->key, key.n), r);
+    tell_listener(st);
+    return r;
+}
+
+static void remember(struct rejected *r, const struct object_key *k, const struct node *tree)
+{
+    const struct node *meta = node_get(tree, VIEW("metadata"));
+    struct store_rejected *about = &r->about;
+
+    about->api_version = arena_view(&r->arena, k->api_version);
+    about->kind = arena_view(&r->arena, k->kind);
+    about->ns = arena_view(&r->arena, k->ns);
+    about->name = arena_view(&r->arena, k->name);
+    about->uid = arena_view(&r->arena, node_text(node_get(meta, VIEW("uid"))));
+    about->resource_version = arena_view(&r->arena, node_text(node_get(meta, VIEW("resourceVersion"))));
+    if (!node_get(meta, VIEW("generation")) || node_i64(node_get(meta, VIEW("generation")), &about->generation) < 0)
+        about->generation = 0;
 }
 
 /* ---- sources ---- */
@@ -221,7 +246,7 @@ void store_put_json(struct store *st, struct view json)
             put(st, batch, o, VIEW_NONE);
             tell(st);
         } else {
-            reject(st, buf_read(&key), &diags);
+            remember(reject(st, buf_read(&key), &diags), &k, tree);
         }
     }
     buf_done(&key);
@@ -412,6 +437,29 @@ void store_print_rejected(const struct store *st, struct buf *out)
 uint32_t store_count(const struct store *st, enum mesh_kind kind)
 {
     return st->counts[kind];
+}
+
+bool store_rejected_next(const struct store *st, uint32_t *i, struct store_rejected *ret)
+{
+    while (*i < st->rejected.n_items) {
+        const struct map_item *it = &st->rejected.items[(*i)++];
+        const struct rejected *r = it->value;
+        const struct entry *good;
+        if (!r || !r->about.name.n)
+            continue;
+        *ret = r->about;
+        ret->diags = &r->diags;
+        good = map_get(&st->entries, it->key);
+        ret->good = good ? good->object : NULL;
+        return true;
+    }
+    return false;
+}
+
+void store_listen(struct store *st, struct task *task, uint32_t bits)
+{
+    st->listener = task;
+    st->listener_bits = bits;
 }
 
 uint32_t store_rejected(const struct store *st)

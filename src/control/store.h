@@ -41,6 +41,18 @@ int store_put_file(struct store *st, struct view path, struct view text); /* 0, 
 void store_del_file(struct store *st, struct view path);
 void store_del(struct store *st, enum mesh_kind kind, struct view ns, struct view name);
 
+/* An object of an API server that was rejected. Valid until the store changes. */
+struct store_rejected {
+    struct view api_version, kind, ns, name, uid, resource_version;
+    int64_t generation;
+    const struct object *good; /* the last good one of its name, which stays in force; NULL: there is none */
+    const struct diags *diags;
+};
+/* One after the other: `i` starts at 0 and is moved. false: no more. */
+bool store_rejected_next(const struct store *st, uint32_t *i, struct store_rejected *ret);
+/* One more task that is woken when an object is rejected, or no longer is; NULL: nobody. */
+void store_listen(struct store *st, struct task *task, uint32_t bits);
+
 void store_expect(struct store *st); /* a source was added that has to say something */
 void store_synced(struct store *st); /* it did, for the first time */
 bool store_ready(const struct store *st);
