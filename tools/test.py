@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run every test and end with one line: N passed, N failed, N skipped.
 
-    tools/test.py [SUITE...]      all suites in order, or the named ones: lint unit asan tsan bench e2e
+    tools/test.py [SUITE...]      all suites in order, or the named ones: lint unit asan tsan bench e2e kube
 
 Each suite prints its own progress; what failed is repeated at the end with the command that runs it alone.
 Exit 0 when nothing failed.
@@ -78,29 +78,46 @@ def bench(tally):
                   "a tool or root is missing, see above" if code == 77 else "make bench-smoke")
 
 
-def e2e(tally):
-    if os.getuid() != 0:
-        return tally.add("e2e", "skipped", "needs root: the sandbox makes network namespaces")
-    report = f"{ROOT}/build/e2e.xml"
+def pytest(tally, suite, *args):
+    """The end-to-end tests, and their machine-readable report."""
+    report = f"{ROOT}/build/{suite}.xml"
     if os.path.exists(report):
         os.unlink(report)
     sh("/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-v", "--tb=short", "--color=no",
-       f"--junitxml={report}", "test/e2e")
+       f"--junitxml={report}", *args, "test/e2e")
     if not os.path.exists(report):
-        return tally.add("e2e", "failed", "make e2e")
+        return tally.add(suite, "failed", f"python3 -m pytest {' '.join(args)} test/e2e")
     import xml.etree.ElementTree as xml
     for case in xml.parse(report).iter("testcase"):
         name = f"{case.get('classname')}::{case.get('name')}".replace("test.e2e.", "")
         kinds = {child.tag: child for child in case}
         if "failure" in kinds or "error" in kinds:
-            tally.add(f"e2e {name}", "failed", f"python3 -m pytest test/e2e -k {case.get('name')}")
+            tally.add(f"{suite} {name}", "failed", f"python3 -m pytest {' '.join(args)} test/e2e -k '{case.get('name')}'")
         elif "skipped" in kinds:
-            tally.add(f"e2e {name}", "skipped", kinds["skipped"].get("message", ""))
+            tally.add(f"{suite} {name}", "skipped", kinds["skipped"].get("message", ""))
         else:
-            tally.add(f"e2e {name}", "passed")
+            tally.add(f"{suite} {name}", "passed")
 
 
-SUITES = {s.__name__: s for s in (lint, unit, asan, tsan, bench, e2e)}
+def e2e(tally):
+    if os.getuid() != 0:
+        return tally.add("e2e", "skipped", "needs root: the sandbox makes network namespaces")
+    pytest(tally, "e2e", "--on=sandbox")
+
+
+def kube(tally):
+    """The same cases and the cluster's own on a real Kubernetes, which is compiled at the first time."""
+    done = sh("test/kube/kube-up.sh", "check", capture_output=True, text=True)
+    if done.returncode:
+        return tally.add("kube", "skipped", done.stderr.strip().removeprefix("kube: "))
+    for step in (("test/kube/kube-up.sh", "build"), (sys.executable, "tools/images.py"),
+                 (sys.executable, "test/e2e/apps/container.py", "build/images/test-apps.tar", "build-static/samples/bookinfo/bookinfo")):
+        if sh(*step).returncode:
+            return tally.add("kube", "failed", " ".join(step))
+    pytest(tally, "kube", "--on=cluster")
+
+
+SUITES = {s.__name__: s for s in (lint, unit, asan, tsan, bench, e2e, kube)}
 
 
 def main():

@@ -34,7 +34,7 @@ class Machine:
     def __init__(self, name=None):
         self.name = name or os.environ.get("WEFT_E2E_KUBE") or f"e2e-{os.getpid()}"
         self.borrowed = not name and "WEFT_E2E_KUBE" in os.environ
-        self.prefix, self.env, self.owner = [], {}, None
+        self.prefix, self.env, self.owner, self.pid = [], {}, None, 0
 
     def kube_up(self, *args, check=True, timeout=1800, **kw):
         env = {**os.environ, "KUBE_NAME": self.name, "KUBE_CRDS": "no", **kw.pop("env", {})}
@@ -47,7 +47,8 @@ class Machine:
             os.close(read)
             atexit.register(self.down)
         said = dict(line.split("=", 1) for line in self.kube_up("env").stdout.split())
-        self.prefix = ["nsenter", "-t", said["KUBE_PID"], "--net", "--mount", "--pid", "--uts", f"--wd={ROOT}", "--"]
+        self.pid = int(said["KUBE_PID"])
+        self.prefix = ["nsenter", "-t", str(self.pid), "--net", "--mount", "--pid", "--uts", f"--wd={ROOT}", "--"]
         self.env = {**os.environ, "KUBECONFIG": said["KUBECONFIG"], "PATH": f"{said['KUBE_BIN']}:{os.environ['PATH']}"}
         return self
 
