@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all end-to-end tests share: the world that they run in (`--on sandbox`, the default, or `--on cluster`), what they need, and
-that whatever they start is gone when they end. Files test_kube_*.py are about the cluster, test_demo.py about the sandbox."""
+that whatever they start is gone when they end. Files test_kube_*.py are about the
+cluster, test_demo.py is about the sandbox, test_images.py about neither."""
 import functools
 import os
 import signal
@@ -12,7 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cluster  # noqa: E402
 import sandbox  # noqa: E402
 
-OF_ONE_WORLD = {"sandbox": "test_kube_", "cluster": "test_demo"}      # what a run in this world leaves out
+OF_ONE_WORLD = {"sandbox": ("test_kube_",), "cluster": ("test_demo", "test_images")}      # what a run in this world leaves out
 
 
 def pytest_addoption(parser):
