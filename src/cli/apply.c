@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cli/client.h"
+#include "cli/cluster.h"
 #include "cli/files.h"
 #include "wire/node.h"
 
@@ -63,7 +64,7 @@ int apply_files(struct cli *c, const char *what)
     if (worst)
         return worst;
     for (size_t i = 0; i < n; i++) {
-        int r = send_file(c, what, &files[i]);
+        int r = c->cluster ? cluster_send_file(c, what, &files[i]) : send_file(c, what, &files[i]);
         if (r == EXIT_AWAY)
             return r;
         worst = r ? r : worst;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/diag.h"
+#include "cli/cluster.h"
 #include "cli/table.h"
 
 static const struct verb verbs[] = {
@@ -142,8 +143,10 @@ static int unknown_option(const struct cli *c, const char *word)
 static void set_option(struct cli *c, enum option_id id, const char *value)
 {
     c->opt[id] = value;
-    if (id == OPT_FILENAME)
+    if (id == OPT_FILENAME || id == OPT_VALUES)
         *ARENA_PUSH(&c->arena, c->files, c->n_files) = value;
+    if (id == OPT_SET)
+        *ARENA_PUSH(&c->arena, c->sets, c->n_sets) = value;
 }
 
 /* One --long option; *at moves when the value is the next word. */
@@ -265,6 +268,16 @@ void cli_done(struct cli *c)
     arena_done(&c->arena);
 }
 
+/* Verbs that work on sandboxes and clusters alike learn here which it is. */
+static int run(struct cli *c)
+{
+    int r = verb_takes(c->verb, OPT_SANDBOX) && verb_takes(c->verb, OPT_KUBECONFIG) ? cluster_choose(c) : EXIT_OK;
+    if (r == EXIT_OK)
+        r = c->verb->run(c);
+    c->cluster = cluster_done(c->cluster);
+    return r;
+}
+
 int cli_main(int argc, char **argv)
 {
     struct cli c;
@@ -272,7 +285,7 @@ int cli_main(int argc, char **argv)
     if (r == 0 && c.opt[OPT_HELP])
         verb_usage(c.verb);
     else if (r == 0)
-        r = c.verb->run(&c);
+        r = run(&c);
     cli_done(&c);
     return r;
 }

@@ -29,6 +29,7 @@ enum option_id {
 enum output_format { OUTPUT_TABLE, OUTPUT_WIDE, OUTPUT_JSON, OUTPUT_YAML, OUTPUT_NAME };
 
 struct cli;
+struct cli_cluster;
 
 struct verb {
     const char *name, *arguments, *summary, *options;
@@ -40,16 +41,19 @@ struct cli {
     struct arena arena; /* everything of this run */
     const struct verb *verb;
     const char *opt[OPT_COUNT]; /* last value given; "" for a switch; NULL when absent */
-    const char **files;         /* every -f */
+    const char **files;         /* every -f: manifests, or values */
     size_t n_files;
+    const char **sets; /* every --set */
+    size_t n_sets;
     const char **args; /* what is no option */
     size_t n_args;
     const char **command; /* behind -- */
     size_t n_command;
     bool dashes; /* there was a -- */
     enum output_format output;
-    struct view ns;      /* -n, else default */
-    struct view sandbox; /* -s, else $WEFT_SANDBOX, else demo */
+    struct view ns;              /* -n, else default */
+    struct view sandbox;         /* -s, else $WEFT_SANDBOX, else demo */
+    struct cli_cluster *cluster; /* NULL: a sandbox (cluster.h) */
     bool color_out, color_err;
     const char *self; /* argv[0] */
 };

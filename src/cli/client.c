@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "cli/cluster.h"
 #include "sandbox/daemon.h"
 #include "wire/h1.h"
 #include "wire/node.h"
@@ -40,7 +41,9 @@ int client_connect(const struct cli *c, const char *suffix)
 
 int client_away(const struct cli *c, int err)
 {
-    if (err == -ECONNREFUSED || err == -ENOENT)
+    if (c->cluster)
+        cli_fail(c, "the cluster `%s`: %s", cluster_name(c->cluster), cluster_why(c->cluster));
+    else if (err == -ECONNREFUSED || err == -ENOENT)
         cli_fail(c, "no sandbox `%.*s` is running: start one with `weft up DIR`%s", VIEW_ARGS(c->sandbox),
                  c->opt[OPT_SANDBOX] ? "" : ", or name another with -s");
     else
@@ -153,6 +156,12 @@ static void append(void *arg, struct view piece)
 static int exchange(const struct cli *c, const char *method, struct view path, struct view body,
                     void (*fn)(void *arg, struct view piece), void *arg, struct answer *ret)
 {
+    if (c->cluster) {
+        int r = cluster_exchange(c->cluster, method, path, body, ret);
+        if (r == 0 && fn && ret->status == 200)
+            fn(arg, buf_read(&ret->body));
+        return r;
+    }
     struct receiving r = {.fd = client_connect(c, "")};
     if (r.fd < 0)
         return r.fd;

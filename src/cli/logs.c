@@ -16,6 +16,8 @@ int verb_logs(struct cli *c)
     struct view pod = client_pod(c, view_of(c->args[0]), &r);
     if (!pod.n)
         return r;
+    if (c->cluster && c->opt[OPT_FOLLOW])
+        return cli_usage(c, "-f follows in a sandbox; on a cluster use `kubectl logs -f %.*s`", VIEW_ARGS(pod));
     struct buf path = {0};
     struct view base = client_path(c, KIND_POD, c->ns, pod);
     buf_printf(&path, "%.*s/log?", VIEW_ARGS(base));

@@ -102,7 +102,7 @@ void admin_stats(struct admin_request *r)
 void admin_metrics(struct admin_request *r)
 {
     r->type = METRICS_CONTENT_TYPE;
-    metrics_render(r->proxy->metrics, &r->out);
+    admin_render_metrics(r);
 }
 
 void admin_plan(struct admin_request *r)

@@ -50,7 +50,8 @@ struct admin_request {
     void (*fetched)(struct admin_request *r);
 };
 
-void admin_answer(struct admin_request *r); /* out, status and type are final */
+void admin_render_metrics(struct admin_request *r); /* scrape.c */
+void admin_answer(struct admin_request *r);         /* out, status and type are final */
 
 #define ADMIN(path, ports, method, fn, help) void fn(struct admin_request *r);
 #include "proxy/admin.def"

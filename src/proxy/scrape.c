@@ -41,6 +41,20 @@ static bool target(struct admin_request *r, struct arena *a, uint16_t *ret_port,
     return port && port < 65536 && !reserved(port);
 }
 
+/* All metrics of this proxy, with what is true only at the moment of asking. */
+void admin_render_metrics(struct admin_request *r)
+{
+    const struct proxy *p = r->proxy;
+    if (p->identity) {
+        int64_t left = (int64_t)tls_identity_not_after(p->identity) - (int64_t)loop_wall(p->loop);
+        gauge_set(metrics_gauge(p->metrics, "istio_agent_cert_expiry_seconds", GAUGE_VALUE,
+                                "Seconds until the certificate ends; negative: it has ended.",
+                                "resource_name=\"default\""),
+                  left / (int64_t)NS_PER_S);
+    }
+    metrics_render(p->metrics, &r->out);
+}
+
 static void scraped(struct admin_request *r)
 {
     struct gauge *scrapes = metrics_gauge(r->proxy->metrics, "istio_agent_scrapes_total", GAUGE_COUNTER,
@@ -50,7 +64,7 @@ static void scraped(struct admin_request *r)
     gauge_add(scrapes, 1);
     if (fetch_result(r->fetch) < 0 || fetch_status(r->fetch) != 200)
         gauge_add(failed, 1);
-    metrics_render(r->proxy->metrics, &r->out);
+    admin_render_metrics(r);
     if (fetch_result(r->fetch) == 0 && fetch_status(r->fetch) == 200) {
         struct view body = view_trim(buf_read(fetch_body(r->fetch)));
         if (view_ends(body, VIEW("# EOF"))) /* OpenMetrics' end would hide what follows */
@@ -86,5 +100,5 @@ void admin_merged(struct admin_request *r)
     }
     arena_done(&a);
     if (!r->pending)
-        metrics_render(r->proxy->metrics, &r->out);
+        admin_render_metrics(r);
 }
