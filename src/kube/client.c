@@ -3,14 +3,17 @@
 #include "kube/client.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "http/conn.h"
+#include "kube/exec.h"
 #include "kube/fetch.h"
 #include "net/loop.h"
 #include "net/timer.h"
 #include "wire/node.h"
+#include "wire/uri.h"
 
 enum { CALL_FETCH = 1, CALL_LATE = 2, KUBE_CALL_S = 10 };
 
@@ -19,44 +22,104 @@ struct kube_call {
     struct timer deadline;
     struct fetch fetch;
     struct task *wake;
-    struct arena arena; /* of the decoded TokenReview */
+    struct arena arena; /* of what was decoded */
+    struct view why;
     bool done;
     int status;
 };
 
+/* ---- the client ---- */
+
+static void copy_config(struct kube_client *c, const struct kube_config *g)
+{
+    struct kube_config *o = &c->config;
+    const struct {
+        struct view from, *to;
+    } texts[] = {
+        {g->unix_path, &o->unix_path}, {g->server, &o->server},         {g->ca_pem, &o->ca_pem},
+        {g->ca_file, &o->ca_file},     {g->cert_pem, &o->cert_pem},     {g->cert_file, &o->cert_file},
+        {g->key_pem, &o->key_pem},     {g->key_file, &o->key_file},     {g->server_name, &o->server_name},
+        {g->token, &o->token},         {g->token_file, &o->token_file},
+    };
+    for (size_t i = 0; i < COUNT_OF(texts); i++)
+        *texts[i].to = arena_view(&c->texts, texts[i].from);
+    o->agent = g->agent.n ? arena_view(&c->texts, g->agent) : VIEW("weft/" WEFT_VERSION);
+    o->insecure = g->insecure;
+    o->exec = g->exec ? kube_exec_copy(&c->texts, g->exec) : NULL;
+}
+
+/* https://host:port/prefix into its parts. */
+static void take_server(struct kube_client *c)
+{
+    struct view path;
+
+    if (uri_absolute_split(c->config.server, &c->scheme, &c->authority, &path) || !c->authority.n) {
+        c->bad = "the server is not a URL like https://host:443";
+        return;
+    }
+    c->tls = view_is(c->scheme, "https");
+    while (view_ends(path, VIEW("/")))
+        path.n--;
+    c->prefix = path;
+    uri_authority_split(c->authority, &c->host, &c->port);
+    c->port = c->port ? c->port : c->tls ? 443 : 80;
+    if (addr_parse_ip(c->host, c->port, &c->to))
+        c->to = (struct addr){0};
+    c->san.text = c->config.server_name.n ? c->config.server_name : c->host;
+    c->san.kind = addr_parse_ip(c->san.text, 0, &(struct addr){0}) ? TLS_SAN_DNS : TLS_SAN_ANY;
+}
+
 struct kube_client *kube_client_new(struct loop *loop, const struct kube_config *config)
 {
     struct kube_client *c = mem_alloc(sizeof(*c));
-    struct view agent = config->agent.n ? config->agent : VIEW("weft/" WEFT_VERSION);
     c->loop = loop;
     c->http = http_shared_new(loop);
-    c->path = mem_alloc(config->unix_path.n + sizeof("unix:"));
-    memcpy(c->path, "unix:", 5);
-    memcpy(c->path + 5, config->unix_path.p, config->unix_path.n);
-    c->texts = mem_alloc(agent.n + config->token.n + sizeof("Bearer "));
-    memcpy(c->texts, agent.p, agent.n);
-    c->agent = view_make(c->texts, agent.n);
-    if (config->token.n) {
-        char *at = c->texts + agent.n;
-        memcpy(at, "Bearer ", 7);
-        memcpy(at + 7, config->token.p, config->token.n);
-        c->token = view_make(at, 7 + config->token.n);
+    arena_init(&c->texts, 1024);
+    list_init(&c->links);
+    list_init(&c->waiting);
+    list_init(&c->pausing);
+    copy_config(c, config);
+    c->scheme = VIEW("http");
+    c->authority = VIEW("kubernetes.default.svc");
+    if (c->config.unix_path.n) {
+        struct view path = arena_printf(&c->texts, "unix:%.*s", VIEW_ARGS(c->config.unix_path));
+        c->h1 = true;
+        if (addr_parse(path, &c->to))
+            c->bad = "the path of the Unix socket is too long";
+    } else {
+        take_server(c);
     }
+    if (c->bad)
+        snprintf(c->why, sizeof(c->why), "%s", c->bad);
     return c;
+}
+
+bool kube_client_local(const struct kube_client *c)
+{
+    return c->config.unix_path.n > 0;
+}
+
+static void wipe(struct view v)
+{
+    if (v.n)
+        explicit_bzero((char *)(uintptr_t)v.p, v.n);
 }
 
 struct kube_client *kube_client_free(struct kube_client *c)
 {
     if (!c)
         return NULL;
+    kube_link_close(c);
+    credential_done(c);
     http_shared_free(c->http);
-    if (c->token.n)
-        explicit_bzero((char *)(uintptr_t)c->token.p, c->token.n);
-    mem_free(c->texts);
-    mem_free(c->path);
+    wipe(c->config.token);
+    wipe(c->config.key_pem);
+    arena_done(&c->texts);
     mem_free(c);
     return NULL;
 }
+
+/* ---- calls ---- */
 
 void kube_path(struct buf *out, const struct kube_resource *r, struct view ns, struct view name,
                struct view subresource)
@@ -79,6 +142,9 @@ static void finish(struct kube_call *c, int status)
     c->done = true;
     c->status = status;
     timer_clear(&c->deadline);
+    if (status < 0)
+        c->why =
+            arena_view(&c->arena, c->fetch.client->why[0] ? view_of(c->fetch.client->why) : view_of(strerror(-status)));
     if (c->wake)
         task_wake(c->wake, KUBE_WAKE);
 }
@@ -89,22 +155,24 @@ static void call_run(struct task *t, uint32_t events)
     if (c->done)
         return;
     kube_fetch_run(&c->fetch);
-    if (c->fetch.over)
+    if (c->fetch.over) {
         finish(c, c->fetch.error ? c->fetch.error : (int)c->fetch.status);
-    else if (events & CALL_LATE)
+    } else if (events & CALL_LATE) {
+        kube_link_silent(&c->fetch);
         finish(c, -ETIMEDOUT);
+    }
 }
 
-static struct kube_call *start(struct kube_client *client, const char *method, struct view path, struct view type,
-                               struct view body, struct task *wake)
+static struct kube_call *start(struct kube_client *client, const struct fetch_request *r, uint64_t timeout,
+                               struct task *wake)
 {
     struct kube_call *c = mem_alloc(sizeof(*c));
     c->wake = wake;
     arena_init(&c->arena, 1024);
     task_init(&c->task, client->loop, call_run, "kube call");
     timer_init(&c->deadline, &c->task, CALL_LATE);
-    timer_in(&c->deadline, KUBE_CALL_S * NS_PER_S);
-    kube_fetch_start(&c->fetch, client, method, path, type, body, &c->task, CALL_FETCH);
+    timer_in(&c->deadline, timeout ? timeout : KUBE_CALL_S * NS_PER_S);
+    kube_fetch_start(&c->fetch, client, r, &c->task, CALL_FETCH);
     return c;
 }
 
@@ -127,8 +195,12 @@ struct kube_call *kube_call_new(struct kube_client *client, const struct kube_re
         buf_str(&path, "?fieldManager=weft&force=true");
     if (r->query.n)
         buf_printf(&path, "%c%.*s", r->verb == KUBE_APPLY ? '&' : '?', VIEW_ARGS(r->query));
-    struct kube_call *c =
-        start(client, verbs[r->verb].method, buf_read(&path), view_of(verbs[r->verb].type), r->body, wake);
+    struct fetch_request f = {.method = verbs[r->verb].method,
+                              .path = buf_read(&path),
+                              .content_type = view_of(verbs[r->verb].type),
+                              .body = r->body,
+                              .metadata_only = r->metadata_only};
+    struct kube_call *c = start(client, &f, r->timeout, wake);
     buf_done(&path);
     return c;
 }
@@ -146,6 +218,25 @@ int kube_call_status(const struct kube_call *c)
 struct view kube_call_body(const struct kube_call *c)
 {
     return buf_read(&c->fetch.body);
+}
+
+struct view kube_call_why(struct kube_call *c)
+{
+    if (c->done && c->status >= 400 && !c->why.n) {
+        struct node *n;
+        if (!node_parse(&c->arena, kube_call_body(c), &n, NULL) && node_is(n, NODE_MAP))
+            c->why = node_text_at(n, "message");
+        if (!c->why.n)
+            c->why = arena_printf(&c->arena, "HTTP status %d", c->status);
+    }
+    return c->why;
+}
+
+int kube_call_wait(struct kube_call *c)
+{
+    while (!c->done)
+        loop_turn(c->task.loop, true);
+    return c->status;
 }
 
 struct kube_call *kube_call_free(struct kube_call *c)
@@ -169,11 +260,12 @@ struct kube_call *kube_token_review(struct kube_client *client, struct view toke
     buf_str(&body, ",\"audiences\":[");
     buf_json_str(&body, audience);
     buf_str(&body, "]}}");
-    struct kube_call *c = start(client, "POST", VIEW("/apis/authentication.k8s.io/v1/tokenreviews"),
-                                VIEW("application/json"), buf_read(&body), wake);
-    if (buf_len(&body))
-        explicit_bzero(body.data, body.cap); /* it held the token */
-    buf_done(&body);
+    struct fetch_request r = {.method = "POST",
+                              .path = VIEW("/apis/authentication.k8s.io/v1/tokenreviews"),
+                              .content_type = VIEW("application/json"),
+                              .body = buf_read(&body)};
+    struct kube_call *c = start(client, &r, 0, wake);
+    kube_wipe(&body); /* it held the token */
     return c;
 }
 

@@ -11,7 +11,7 @@
  *   kube_call_free(c);
  *
  * Over TLS all calls and watches share one HTTP/2 connection, which is made when it is needed and replaced when it breaks
- * or falls silent; a Unix socket or an HTTP/1 server gets a connection for each. Every call has a deadline (KUBE_CALL_S). A call never re-enters its owner: it only wakes the task that was named.
+ * or falls silent; a Unix socket or an HTTP/1 server gets a connection for each. Every call has a deadline. A call never re-enters its owner: it only wakes the task that was named.
  */
 #pragma once
 
@@ -51,6 +51,8 @@ struct kube_config {
 struct kube_client *kube_client_new(struct loop *loop, const struct kube_config *config);
 struct kube_client *kube_client_free(struct kube_client *client); /* after its calls and watches; returns NULL */
 
+bool kube_client_local(const struct kube_client *client); /* over a Unix socket: a sandbox, which has no definitions */
+
 /* A resource as it stands in a path: /api/v1/… when the group is empty, else /apis/<group>/<version>/… */
 struct kube_resource {
     struct view group, version, plural; /* watches take several versions, "v1,v1beta1": the first that the server has */
@@ -77,6 +79,7 @@ struct kube_request {
     struct view ns, name, subresource; /* subresource: status, token, … or empty */
     struct view query;                 /* without '?', already escaped */
     struct view body;                  /* JSON; copied, and wiped afterwards */
+    uint64_t timeout;                  /* ns; 0: 10 s */
     bool metadata_only;                /* GET: the answer is a PartialObjectMetadata(List) */
 };
 
