@@ -2,8 +2,6 @@
 /* Reading AdmissionReviews, writing answers, and the injector's answer (admission.h). */
 #include "inject/admission.h"
 
-#include <errno.h>
-
 #include "base/limits.h"
 #include "inject/patch.h"
 #include "wire/base64.h"
@@ -58,9 +56,9 @@ int admission_read(struct arena *a, struct view body, struct admission_request *
     r.name = node_text_at(q, "name");
     r.operation = node_text_at(q, "operation");
     r.dry_run = node_bool(node_get(q, VIEW("dryRun")), false);
-    const struct node *object = node_get(q, VIEW("object")), *options = node_get(q, VIEW("options"));
+    const struct node *object = node_get(q, VIEW("object")), *old = node_get(q, VIEW("oldObject"));
     r.object = node_is(object, NODE_MAP) ? object : NULL;
-    r.options = node_is(options, NODE_MAP) ? options : NULL;
+    r.old_object = node_is(old, NODE_MAP) ? old : NULL;
     *ret = r;
     return 0;
 }

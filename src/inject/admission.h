@@ -27,10 +27,10 @@ struct admission_request {
     struct view uid;
     struct view group, version, kind; /* of the object */
     struct view resource, subresource;
-    struct view ns, name;       /* name: empty for generateName */
-    struct view operation;      /* CREATE, UPDATE, DELETE, CONNECT */
-    const struct node *object;  /* NULL for DELETE */
-    const struct node *options; /* CreateOptions …; may be NULL */
+    struct view ns, name;          /* name: empty for generateName */
+    struct view operation;         /* CREATE, UPDATE, DELETE, CONNECT */
+    const struct node *object;     /* NULL for DELETE */
+    const struct node *old_object; /* of UPDATE and DELETE; else NULL */
     bool dry_run;
 };
 
