@@ -274,7 +274,7 @@ static int run(struct cli *c)
     int r = verb_takes(c->verb, OPT_SANDBOX) && verb_takes(c->verb, OPT_KUBECONFIG) ? cluster_choose(c) : EXIT_OK;
     if (r == EXIT_OK)
         r = c->verb->run(c);
-    c->cluster = cluster_done(c->cluster);
+    c->cluster = cluster_close(c->cluster);
     return r;
 }
 

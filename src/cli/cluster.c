@@ -75,7 +75,7 @@ int cluster_choose(struct cli *c)
     return EXIT_OK;
 }
 
-struct cli_cluster *cluster_done(struct cli_cluster *k)
+struct cli_cluster *cluster_close(struct cli_cluster *k)
 {
     if (!k)
         return NULL;
