@@ -9,12 +9,14 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "control/prune.h"
 #include "mesh/parse.h"
 #include "net/loop.h"
 #include "net/timer.h"
 #include "wire/node.h"
 
 #define STORE_DEBOUNCE (100 * NS_PER_MS)
+#define BATCH_CHUNK 1024 /* most objects of an API server are smaller, pruned */
 enum { EVENT_DUE = 1 };
 
 struct batch {
@@ -45,8 +47,9 @@ struct store {
     uint32_t bits, listener_bits;
     struct task task;
     struct timer due;
-    struct map entries;  /* "<kind>/ns/name" → struct entry */
-    struct map rejected; /* file, or kind/ns/name → struct rejected */
+    struct map entries;   /* "<kind>/ns/name" → struct entry */
+    struct map rejected;  /* file, or kind/ns/name → struct rejected */
+    struct arena scratch; /* of one store_put_json */
     struct list graveyard;
     uint32_t counts[MESH_KINDS];
     uint32_t waiting; /* sources that have not spoken */
@@ -114,7 +117,7 @@ static struct batch *batch_new(void)
     struct batch *b = calloc(1, sizeof(*b));
 
     must(b != NULL);
-    arena_init(&b->arena, 2048);
+    arena_init(&b->arena, BATCH_CHUNK);
     b->refs = 1;
     return b;
 }
@@ -227,6 +230,7 @@ static void remember(struct rejected *r, const struct object_key *k, const struc
 
 /* ---- sources ---- */
 
+/* The text is parsed into memory of its own, pruned, and only what is left is copied into the batch. */
 void store_put_json(struct store *st, struct view json)
 {
     struct batch *batch = batch_new();
@@ -237,20 +241,23 @@ void store_put_json(struct store *st, struct view json)
     struct buf key = {0};
     enum mesh_kind kind;
 
-    diags_init(&diags, &batch->arena);
-    if (node_parse(&batch->arena, arena_view(&batch->arena, json), &tree, NULL) == 0 && tree &&
-        mesh_key(tree, &k) == 0 && mesh_kind_of(k.api_version, k.kind, &kind) == 0) {
+    diags_init(&diags, &st->scratch);
+    if (node_parse(&st->scratch, json, &tree, NULL) == 0 && tree && mesh_key(tree, &k) == 0 &&
+        mesh_kind_of(k.api_version, k.kind, &kind) == 0) {
         key_print(&key, kind, k.ns, k.name);
+        prune_object(kind, tree);
+        tree = node_copy(&batch->arena, tree);
         if (mesh_decode(&batch->arena, &diags, NULL, tree, &o) == 0) {
             forgive(st, buf_read(&key));
             put(st, batch, o, VIEW_NONE);
             tell(st);
         } else {
-            remember(reject(st, buf_read(&key), &diags), &k, tree);
+            reject(st, buf_read(&key), &diags);
         }
     }
     buf_done(&key);
     batch_unref(batch);
+    arena_clear(&st->scratch);
 }
 
 static void sweep_file(struct store *st, struct view path)
@@ -373,6 +380,7 @@ struct store *store_new(struct loop *loop, struct task *owner, uint32_t bits)
     map_init(&st->entries, NULL);
     map_init(&st->rejected, NULL);
     list_init(&st->graveyard);
+    arena_init(&st->scratch, 64 * 1024);
     task_init(&st->task, loop, store_run, "store");
     timer_init(&st->due, &st->task, EVENT_DUE);
     return st;
@@ -396,6 +404,7 @@ struct store *store_free(struct store *st)
     LIST_EACH (&st->graveyard, struct entry, link, e) {
         entry_free(e);
     }
+    arena_done(&st->scratch);
     timer_done(&st->due);
     task_done(&st->task);
     free(st);

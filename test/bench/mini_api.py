@@ -103,7 +103,11 @@ class MiniApi:
         with self.lock:
             group = self.objects.get((version, plural), {})
             items = [t for (n, _), t in group.items() if ns is None or n == ns]
-            body = f'{{"kind":"List","apiVersion":"{version}","metadata":{{"resourceVersion":"{self.version}"}},"items":[{",".join(items)}]}}'.encode()
+            asked = dict(p.split("=", 1) for p in query.split("&") if "=" in p)
+            begin, limit = int(asked.get("continue") or 0), int(asked.get("limit") or 10**9)
+            rest = f',"continue":"{begin + limit}"' if begin + limit < len(items) else ""
+            body = (f'{{"kind":"List","apiVersion":"{version}","metadata":{{"resourceVersion":"{self.version}"{rest}}},'
+                    f'"items":[{",".join(items[begin:begin + limit])}]}}').encode()
         if version not in ("v1", "discovery.k8s.io/v1") and "istio.io" not in version:
             body = b'{"kind":"Status","apiVersion":"v1","code":404,"reason":"NotFound"}'
             c.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))

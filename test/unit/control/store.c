@@ -242,6 +242,40 @@ static void a_folder_is_read_and_read_again_when_it_changes(void **state)
     rmdir(dir);
 }
 
+static void what_nobody_reads_of_an_object_is_not_kept(void **state)
+{
+    static const char *const kept[] = {"10.0.0.7", "9080", "tlsMode", "containers", "Ready", "a/status", "rev-1"};
+    static const char *const cut[] = {"managedFields", "SECRET_SETTING", "last-applied", "containerStatuses",
+                                      "imageID"};
+    struct fixture f;
+    struct store_snapshot *s;
+    struct buf out = {0};
+    const struct pod *p;
+
+    init(&f);
+    store_put_json(
+        f.store,
+        VIEW("{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p\",\"namespace\":\"default\","
+             "\"labels\":{"
+             "\"security.istio.io/tlsMode\":\"istio\"},\"annotations\":{\"a/status\":\"rev-1\",\"kubectl.kubernetes.io/"
+             "last-applied-configuration\":\"{}\"},\"managedFields\":[{\"manager\":\"x\"}]},\"spec\":{\"containers\":[{"
+             "\"name\":\"c\",\"image\":\"i\",\"env\":[{\"name\":\"SECRET_SETTING\",\"value\":\"v\"}],\"ports\":[{"
+             "\"containerPort\":9080}]}]},\"status\":{\"phase\":\"Running\",\"podIP\":\"10.0.0.7\",\"conditions\":[{"
+             "\"type\":\"Ready\",\"status\":\"True\"}],\"containerStatuses\":[{\"imageID\":\"sha256:0\"}]}}"));
+    store_print_json(f.store, &out);
+    for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+        assert_true(view_find_view(buf_read(&out), view_of(kept[i])) < buf_len(&out));
+    for (size_t i = 0; i < sizeof(cut) / sizeof(cut[0]); i++)
+        assert_true(view_find_view(buf_read(&out), view_of(cut[i])) == buf_len(&out));
+    s = store_take(f.store);
+    p = (const struct pod *)(void *)snapshot_get(s->mesh, KIND_POD, VIEW("default"), VIEW("p"));
+    assert_true(p && view_is(p->ip, "10.0.0.7") && pod_is_ready(p));
+    assert_int_equal(p->spec.containers[0].ports[0].port, 9080);
+    store_release(f.store, s);
+    buf_done(&out);
+    done(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,6 +284,7 @@ int main(void)
         cmocka_unit_test(objects_of_different_kinds_may_share_a_name),
         cmocka_unit_test(a_bad_object_is_named_and_its_last_good_one_stays),
         cmocka_unit_test(json_of_an_api_server_is_put_and_replaced),
+        cmocka_unit_test(what_nobody_reads_of_an_object_is_not_kept),
         cmocka_unit_test(what_an_old_snapshot_holds_outlives_its_replacement),
         cmocka_unit_test(a_folder_is_read_and_read_again_when_it_changes),
     };
