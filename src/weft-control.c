@@ -3,9 +3,11 @@
  * their certificates. Flags and ports are few, with Istio's numbers; what it does is in control/control.h.
  *
  *   weft-control --kube /var/run/weft/kube/api.sock            in a sandbox: objects, and who tokens belong to
+ *   weft-control --in-cluster                                  in a pod: the cluster's API server, the service account
  *   weft-control --config /etc/weft --token-keys jwks.json     on machines without Kubernetes
  *
- * Environment: DEFAULT_WORKLOAD_CERT_TTL, MAX_WORKLOAD_CERT_TTL (24h, 2160h), CLUSTER_ID.
+ * Environment: DEFAULT_WORKLOAD_CERT_TTL, MAX_WORKLOAD_CERT_TTL (24h, 2160h), CLUSTER_ID, POD_NAME and POD_NAMESPACE (who
+ * we are among our replicas, and where the Lease of their leader is).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +24,7 @@
 #include "base/log.h"
 #include "control/control.h"
 #include "kube/client.h"
+#include "kube/config.h"
 #include "net/loop.h"
 #include "net/signals.h"
 #include "net/timer.h"
@@ -36,6 +39,9 @@ static const char usage[] =
     "weft-control: the control plane of weft\n"
     "\n"
     "  --kube PATH           Unix socket of an API server (@name: abstract)\n"
+    "  --in-cluster          the API server of the cluster that this pod is in\n"
+    "  --kubeconfig FILE     or the one of a kubeconfig ($KUBECONFIG)\n"
+    "  --context NAME        and this context of it instead of the current one\n"
     "  --config PATH         folder or file of manifests, read again when it changes\n"
     "  --token-keys FILE     JWKS or PEM of who signs tokens, instead of asking the API server\n"
     "  --token-issuer URL    and what their iss must be\n"
@@ -54,6 +60,9 @@ static const char usage[] =
 
 enum option_id {
     OPT_KUBE = 256,
+    OPT_IN_CLUSTER,
+    OPT_KUBECONFIG,
+    OPT_CONTEXT,
     OPT_CONFIG,
     OPT_TOKEN_KEYS,
     OPT_TOKEN_ISSUER,
@@ -75,6 +84,9 @@ enum option_id {
 
 static const struct option longs[] = {
     {"kube", required_argument, NULL, OPT_KUBE},
+    {"in-cluster", no_argument, NULL, OPT_IN_CLUSTER},
+    {"kubeconfig", required_argument, NULL, OPT_KUBECONFIG},
+    {"context", required_argument, NULL, OPT_CONTEXT},
     {"config", required_argument, NULL, OPT_CONFIG},
     {"token-keys", required_argument, NULL, OPT_TOKEN_KEYS},
     {"token-issuer", required_argument, NULL, OPT_TOKEN_ISSUER},
@@ -102,6 +114,7 @@ struct program {
     struct timer trim;
     struct control_config config;
     struct kube_client *kube;
+    char pod[128]; /* POD_NAME, or what stands for it */
     struct ca *ca;
     struct token_keys *keys;
 };
@@ -196,16 +209,60 @@ static int address(const struct program *p, enum option_id id, const char *stand
     return 0;
 }
 
+/* Which API server, by one of four flags; none is fine when there are files. */
+static int open_kube(struct program *p)
+{
+    const char *kube = option(p, OPT_KUBE, NULL), *file = option(p, OPT_KUBECONFIG, NULL), *why = "";
+    const char *context = option(p, OPT_CONTEXT, NULL);
+    bool in = option(p, OPT_IN_CLUSTER, NULL), out = file || context;
+    struct kube_config g = {.unix_path = view_of(kube)};
+    int r = 0;
+
+    if ((kube != NULL) + in + out > 1)
+        return fail("weft-control", "give one of --kube, --in-cluster and --kubeconfig");
+    if (!kube && !in && !out)
+        return option(p, OPT_CONFIG, NULL)
+                   ? 0
+                   : fail("weft-control", "nothing to read from: give --in-cluster, --kubeconfig, --kube or --config");
+    if (in)
+        r = kube_config_in_cluster(&g, &why);
+    else if (out)
+        r = kube_config_load(file, context, &g, &why);
+    if (r == 0) {
+        g.agent = VIEW("weft-control/" WEFT_VERSION);
+        p->kube = kube_client_new(p->loop, &g);
+        if (!kube)
+            log_info("API server %.*s", VIEW_ARGS(g.server));
+    } else {
+        fail(in ? "--in-cluster" : "--kubeconfig", why);
+    }
+    kube_config_done(&g);
+    return r < 0 ? EXIT_FAILURE : 0;
+}
+
+static void name_pod(struct program *p)
+{
+    const char *pod = getenv("POD_NAME"), *ns = getenv("POD_NAMESPACE");
+    char host[64] = "weft-control";
+
+    gethostname(host, sizeof(host) - 1);
+    if (pod && *pod)
+        snprintf(p->pod, sizeof(p->pod), "%s", pod);
+    else
+        snprintf(p->pod, sizeof(p->pod), "%s_%d", host, (int)getpid());
+    p->config.pod = view_of(p->pod);
+    p->config.home = view_of(ns && *ns ? ns : "istio-system");
+}
+
 static int configure(struct program *p)
 {
-    const char *kube = option(p, OPT_KUBE, NULL), *cluster = getenv("CLUSTER_ID");
+    const char *cluster = getenv("CLUSTER_ID");
     enum log_level level;
 
     if (log_parse_level(option(p, OPT_LOG, "info"), &level) < 0)
         return fail(option(p, OPT_LOG, ""), "not a log level");
     log_set(level, option(p, OPT_LOG_JSON, NULL) != NULL);
-    if (!kube && !option(p, OPT_CONFIG, NULL))
-        return fail("weft-control", "nothing to read from: give --kube or --config");
+    name_pod(p);
     p->config.trust_domain = view_of(option(p, OPT_TRUST_DOMAIN, "cluster.local"));
     p->config.cluster_id = view_of(option(p, OPT_CLUSTER_ID, cluster && *cluster ? cluster : "Kubernetes"));
     p->config.config = option(p, OPT_CONFIG, NULL);
@@ -218,9 +275,8 @@ static int configure(struct program *p)
     p->loop = loop_new(&(struct loop_options){.name = "control"});
     if (!p->loop)
         return fail("event loop", strerror(errno));
-    if (kube)
-        p->kube = kube_client_new(
-            p->loop, &(struct kube_config){.unix_path = view_of(kube), .agent = VIEW("weft-control/" WEFT_VERSION)});
+    if (open_kube(p))
+        return EXIT_FAILURE;
     p->config.loop = p->loop;
     p->config.kube = p->kube;
     p->config.ca = p->ca;

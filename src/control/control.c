@@ -18,6 +18,7 @@
 #include "control/store.h"
 #include "http/stream.h"
 #include "kube/client.h"
+#include "kube/lease.h"
 #include "net/loop.h"
 #include "net/timer.h"
 #include "net/tls.h"
@@ -42,6 +43,7 @@ struct control {
     struct ca_service *ca;
     struct debug *debug;
     struct source_kube *kube;
+    struct kube_lease *lease; /* of the one replica that writes; NULL: there is only one */
     struct root_cert *roots;
     struct source_file *files;
     struct tls_context *tls;
@@ -205,10 +207,22 @@ static int open_tls(struct control *c, const char **ret_why)
 
 /* ---- life ---- */
 
+static void tell_lead(struct control *c)
+{
+    struct view now = kube_lease_holder(c->lease);
+
+    if (kube_lease_held(c->lease))
+        log_info("this replica leads: it writes statuses and root certificates");
+    else
+        log_info("this replica does not lead any more; %.*s does", VIEW_ARGS(now.n ? now : VIEW("nobody we know of")));
+}
+
 static void control_run(struct task *t, uint32_t events)
 {
     struct control *c = CONTAINER_OF(t, struct control, task);
 
+    if (events & KUBE_WAKE)
+        tell_lead(c);
     if (events & EVENT_STORE) {
         push_snapshot(c->push, store_take(c->store));
         if (c->roots && push_now(c->push))
@@ -266,6 +280,11 @@ static int start(struct control *c, const char **ret_why)
         c->ca = ca_service_new(&(struct ca_service_config){l, c->config.ca, c->reviewer, c->config.trust_domain});
         r = open_tls(c, ret_why);
     }
+    if (r == 0 && c->config.kube && c->config.pod.n && !kube_client_local(c->config.kube))
+        c->lease = kube_lease_new(
+            c->config.kube,
+            &(struct kube_lease_config){.ns = c->config.home, .name = VIEW("weft-leader"), .holder = c->config.pod},
+            &c->task);
     if (r == 0 && c->config.kube)
         c->kube = source_kube_new(l, c->config.kube, c->store);
     if (r == 0 && c->config.kube && c->config.ca)
@@ -320,6 +339,7 @@ struct control *control_free(struct control *c)
 {
     if (!c)
         return NULL;
+    c->lease = kube_lease_free(c->lease); /* first: it may need the loop once more */
     LIST_EACH (&c->admissions, struct admission, link, a) {
         admission_free(a);
     }

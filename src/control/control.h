@@ -36,6 +36,8 @@ struct control_config { /* texts and pointers must outlive the control plane */
     struct view issuer;
     struct ca *ca; /* NULL: no CA and no TLS */
     struct view trust_domain, cluster_id;
+    struct view pod,
+        home;  /* our name among replicas and the namespace of the Lease that elects one; without: the only one */
     bool open; /* nobody needs to prove who he is: simulations */
 };
 

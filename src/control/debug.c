@@ -45,6 +45,20 @@
     VALUE("pilot_virt_services", "VirtualServices known.", "", store_count(s, KIND_VIRTUAL_SERVICE))                   \
     VALUE("pilot_total_rejected_configs", "Objects that were rejected.", "type=\"\",reason=\"invalid\"",               \
           store_rejected(s))                                                                                           \
+    VALUE("weft_source_problems", "Kinds that are not current, by reason.", "reason=\"Unreachable\"",                  \
+          source_kube_in_trouble(d->config.kube, "Unreachable"))                                                       \
+    VALUE("weft_source_problems", "Kinds that are not current, by reason.", "reason=\"Unauthorized\"",                 \
+          source_kube_in_trouble(d->config.kube, "Unauthorized"))                                                      \
+    VALUE("weft_source_problems", "Kinds that are not current, by reason.", "reason=\"Forbidden\"",                    \
+          source_kube_in_trouble(d->config.kube, "Forbidden"))                                                         \
+    VALUE("weft_source_problems", "Kinds that are not current, by reason.", "reason=\"CRDMissing\"",                   \
+          source_kube_in_trouble(d->config.kube, "CRDMissing"))                                                        \
+    VALUE("weft_source_problems", "Kinds that are not current, by reason.", "reason=\"CRDDeleted\"",                   \
+          source_kube_in_trouble(d->config.kube, "CRDDeleted"))                                                        \
+    VALUE("weft_source_problems", "Kinds that are not current, by reason.", "reason=\"ServerError\"",                  \
+          source_kube_in_trouble(d->config.kube, "ServerError"))                                                       \
+    VALUE("weft_source_problems", "Kinds that are not current, by reason.", "reason=\"NotUnderstood\"",                \
+          source_kube_in_trouble(d->config.kube, "NotUnderstood"))                                                     \
     VALUE("pilot_info", "This control plane.", "version=\"" WEFT_VERSION "\"", 1)                                      \
     VALUE("istiod_uptime_seconds", "Seconds since start.", "", (loop_now(d->config.loop) - d->started) / NS_PER_S)     \
     COUNTER("citadel_server_csr_count", "Signing requests.", "", c->requests)                                          \
@@ -266,6 +280,9 @@ void debug_serve(void *debug, const struct port_request *q)
         reply_send(l, q->stream, 200, JSON, &out);
     } else if (view_is(q->path, "/debug/diagz")) {
         store_print_rejected(d->config.store, &out);
+        reply_send(l, q->stream, 200, JSON, &out);
+    } else if (view_is(q->path, "/debug/problemz")) {
+        source_kube_print_problems(d->config.kube, &out);
         reply_send(l, q->stream, 200, JSON, &out);
     } else if (view_is(q->path, "/debug/config_dump")) {
         if (print_dump(d, q->query, &out))

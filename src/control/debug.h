@@ -5,6 +5,7 @@
  *   /debug/syncz      one object a proxy: what it was sent and acknowledged, in sync or since when not, last refusal
  *   /debug/configz    every object that is known, but Secrets
  *   /debug/diagz      diagnostics of objects that were rejected
+ *   /debug/problemz   kinds that are not current (an API server that is away, a right or a definition that is missing)
  *   /debug/config_dump?proxyID=reviews-v1.default     the plan of a proxy as text, Secrets by hash
  */
 #pragma once

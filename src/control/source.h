@@ -30,13 +30,16 @@ uint64_t source_kube_events(const struct source_kube *k);
  * was known of the kind stays in use. */
 struct source_problem {
     enum mesh_kind kind;
-    struct view resource;  /* virtualservices.networking.istio.io */
+    struct view resource;  /* virtualservices.networking.istio.io; in text */
     const char *reason;    /* kube_trouble_name: Forbidden, CRDDeleted, Unreachable … */
     struct view why, hint; /* a sentence each */
     uint32_t kept;         /* objects that stay in use */
     uint64_t since;        /* wall ns */
+    char text[128];
 };
 uint32_t source_kube_problems(const struct source_kube *k, struct source_problem *ret, uint32_t room); /* how many */
+uint32_t source_kube_in_trouble(const struct source_kube *k,
+                                const char *reason); /* kinds with this reason; k may be NULL */
 void source_kube_print_problems(const struct source_kube *k, struct buf *out); /* the same: an array of JSON */
 
 /* A file or a folder (its *.yaml, *.yml and *.json, not below). Changes are read as they happen. -errno: unreadable. */

@@ -1,30 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
-/* One watch for each kind that plans are made of; see source.h. */
+/* One watch for each kind that plans are made of; see source.h.
+ *
+ * Only what plans are made of is kept. Of pods that is little, and the rest of them changes with every version of
+ * Kubernetes. Of Secrets those that may hold a certificate: other types are not even asked for, other contents are dropped
+ * here. Nodes are not watched: endpoints are balanced without regard to where they are.
+ */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "control/source.h"
 #include "control/store.h"
 #include "kube/watch.h"
 #include "net/loop.h"
+#include "wire/node.h"
+
+static void trim_pod(struct node *pod);
 
 /* ConfigMaps: only those of istio-system, where MeshConfig is. */
 static const struct watched {
     enum mesh_kind kind;
-    const char *ns;
+    const char *ns, *fields;
+    void (*trim)(struct node *object);
 } kinds[] = {
-    {KIND_NAMESPACE, ""},
-    {KIND_CONFIG_MAP, "istio-system"},
-    {KIND_SERVICE, ""},
-    {KIND_ENDPOINT_SLICE, ""},
-    {KIND_POD, ""},
-    {KIND_SECRET, ""},
-    {KIND_GATEWAY, ""},
-    {KIND_VIRTUAL_SERVICE, ""},
-    {KIND_DESTINATION_RULE, ""},
-    {KIND_SERVICE_ENTRY, ""},
-    {KIND_PEER_AUTHENTICATION, ""},
+    {KIND_NAMESPACE, "", "", NULL},
+    {KIND_CONFIG_MAP, "istio-system", "", NULL},
+    {KIND_SERVICE, "", "", NULL},
+    {KIND_ENDPOINT_SLICE, "", "", NULL},
+    {KIND_POD, "", "", trim_pod},
+    {KIND_SECRET, "",
+     "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token,type!=kubernetes.io/dockerconfigjson,"
+     "type!=kubernetes.io/dockercfg,type!=kubernetes.io/basic-auth,type!=kubernetes.io/ssh-auth,"
+     "type!=bootstrap.kubernetes.io/token,type!=istio.io/ca-root",
+     NULL},
+    {KIND_GATEWAY, "", "", NULL},
+    {KIND_VIRTUAL_SERVICE, "", "", NULL},
+    {KIND_DESTINATION_RULE, "", "", NULL},
+    {KIND_SERVICE_ENTRY, "", "", NULL},
+    {KIND_PEER_AUTHENTICATION, "", "", NULL},
 };
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
@@ -33,9 +48,60 @@ struct source_kube {
     struct store *store;
     struct kube_watch *watches[KINDS];
     uint64_t events;
-    bool complaining[KINDS];
+    enum kube_trouble told[KINDS];
+    bool away; /* the API server as a whole; told once, not for each kind */
     bool synced;
 };
+
+/* ---- what is kept of an object ---- */
+
+static void keep_only(struct node *map, const char *const *keys)
+{
+    for (uint32_t i = 0; node_is(map, NODE_MAP) && i < map->n;) {
+        struct view key = map->fields[i].key;
+        bool keep = false;
+        for (const char *const *k = keys; *k && !keep; k++)
+            keep = view_is(key, *k);
+        if (keep)
+            i++;
+        else
+            node_del(map, key);
+    }
+}
+
+static void trim_containers(struct node *list)
+{
+    static const char *const keys[] = {"name", "image", "ports", "restartPolicy", NULL};
+    for (uint32_t i = 0; node_is(list, NODE_SEQ) && i < list->n; i++)
+        keep_only(list->items[i], keys);
+}
+
+static void trim_pod(struct node *pod)
+{
+    static const char *const spec_keys[] = {"serviceAccountName", "nodeName",       "hostNetwork",
+                                            "containers",         "initContainers", NULL};
+    static const char *const status_keys[] = {"podIP", "phase", NULL};
+    struct node *spec = node_get(pod, VIEW("spec"));
+    keep_only(spec, spec_keys);
+    trim_containers(node_get(spec, VIEW("containers")));
+    trim_containers(node_get(spec, VIEW("initContainers")));
+    keep_only(node_get(pod, VIEW("status")), status_keys);
+}
+
+/* May it hold a certificate that a Gateway or a DestinationRule names? */
+static bool is_of_use(enum mesh_kind kind, const struct node *object)
+{
+    static const char *const keys[] = {"tls.crt", "tls.key", "ca.crt", "cert", "key", "cacert"};
+    const struct node *data = node_get(object, VIEW("data"));
+    if (kind != KIND_SECRET)
+        return true;
+    for (size_t i = 0; i < COUNT_OF(keys); i++)
+        if (node_get(data, view_of(keys[i])))
+            return true;
+    return false;
+}
+
+/* ---- events ---- */
 
 static void drain(struct source_kube *k, int i)
 {
@@ -43,26 +109,146 @@ static void drain(struct source_kube *k, int i)
 
     while (kube_watch_next(k->watches[i], &e)) {
         k->events++;
-        if (e.type == KUBE_SET)
+        if (e.type == KUBE_SET && is_of_use(kinds[i].kind, e.node))
             store_put_json(k->store, e.json);
-        else if (e.type == KUBE_GONE)
+        else if (e.type != KUBE_SYNCED)
             store_del(k->store, kinds[i].kind, e.ns, e.name);
     }
 }
 
-/* One line when a watch breaks and one when it is back. */
-static void complain(struct source_kube *k, int i)
-{
-    struct view why = kube_watch_error(k->watches[i]);
-    bool broken = !kube_watch_connected(k->watches[i]) && why.n;
+/* ---- problems ---- */
 
-    if (broken && !k->complaining[i])
-        log_warn("watch of %.*s: %.*s; what is known stays", VIEW_ARGS(mesh_kinds[kinds[i].kind].plural),
-                 VIEW_ARGS(why));
-    else if (!broken && k->complaining[i])
-        log_info("watch of %.*s is back", VIEW_ARGS(mesh_kinds[kinds[i].kind].plural));
-    k->complaining[i] = broken;
+static bool is_problem(enum kube_trouble t)
+{
+    return t != KUBE_TROUBLE_NONE && t != KUBE_TROUBLE_CONNECTING;
 }
+
+static struct view resource_of(int i, char text[128])
+{
+    const struct mesh_kind_info *info = &mesh_kinds[kinds[i].kind];
+    int n =
+        snprintf(text, 128, "%.*s%s%.*s", VIEW_ARGS(info->plural), info->group.n ? "." : "", VIEW_ARGS(info->group));
+    return view_make(text, (size_t)n);
+}
+
+static const char *hint_of(enum kube_trouble t)
+{
+    switch (t) {
+    case KUBE_TROUBLE_NONE:
+    case KUBE_TROUBLE_CONNECTING:
+        break;
+    case KUBE_TROUBLE_UNREACHABLE:
+        return "is the API server up, and may this pod reach it (network policies)?";
+    case KUBE_TROUBLE_UNAUTHORIZED:
+        return "is the service account still there? A token that was rotated is read again by itself";
+    case KUBE_TROUBLE_FORBIDDEN:
+        return "restore the ClusterRole and its binding: weft install writes them again";
+    case KUBE_TROUBLE_CRD_MISSING:
+        return "weft install brings the definitions; this kind counts as empty until then";
+    case KUBE_TROUBLE_CRD_DELETED:
+        return "define it again (weft install), then apply its objects; those that are not applied again go when it is "
+               "back";
+    case KUBE_TROUBLE_SERVER_ERROR:
+    case KUBE_TROUBLE_NOT_UNDERSTOOD:
+        return "see the log of the API server";
+    }
+    return "";
+}
+
+static void tell_away(struct source_kube *k)
+{
+    bool away = false;
+    struct view why = VIEW_NONE;
+
+    for (int i = 0; i < KINDS; i++)
+        if (kube_watch_trouble(k->watches[i]) == KUBE_TROUBLE_UNREACHABLE) {
+            away = true;
+            why = kube_watch_error(k->watches[i]);
+        }
+    if (away && !k->away)
+        log_warn("the API server cannot be reached: %.*s; what is known stays in use", VIEW_ARGS(why));
+    else if (!away && k->away)
+        log_info("the API server is back");
+    k->away = away;
+}
+
+/* One line when it begins and one when it is over. */
+static void tell_kind(struct source_kube *k, int i)
+{
+    enum kube_trouble now = kube_watch_trouble(k->watches[i]), before = k->told[i];
+    char text[128];
+    struct view name = resource_of(i, text), why = kube_watch_error(k->watches[i]);
+
+    if (now == before || now == KUBE_TROUBLE_CONNECTING || now == KUBE_TROUBLE_UNREACHABLE)
+        return;
+    k->told[i] = now;
+    if (now == KUBE_TROUBLE_NONE && is_problem(before))
+        log_info("%.*s are watched again", VIEW_ARGS(name));
+    else if (now == KUBE_TROUBLE_CRD_MISSING)
+        log_info("%.*s: %.*s. %s", VIEW_ARGS(name), VIEW_ARGS(why), hint_of(now));
+    else if (now != KUBE_TROUBLE_NONE)
+        log_warn("%.*s: %s: %.*s. What is known of them stays in use (%u). %s", VIEW_ARGS(name), kube_trouble_name(now),
+                 VIEW_ARGS(why), kube_watch_known(k->watches[i]), hint_of(now));
+}
+
+uint32_t source_kube_problems(const struct source_kube *k, struct source_problem *ret, uint32_t room)
+{
+    uint32_t n = 0;
+
+    for (int i = 0; k && i < KINDS; i++) {
+        const struct kube_watch *w = k->watches[i];
+        enum kube_trouble t = kube_watch_trouble(w);
+        if (!is_problem(t))
+            continue;
+        if (n < room) {
+            struct source_problem *p = &ret[n];
+            *p = (struct source_problem){.kind = kinds[i].kind,
+                                         .reason = kube_trouble_name(t),
+                                         .why = kube_watch_error(w),
+                                         .hint = view_of(hint_of(t)),
+                                         .kept = kube_watch_known(w),
+                                         .since = kube_watch_trouble_since(w)};
+            p->resource = resource_of(i, p->text);
+        }
+        n++;
+    }
+    return n;
+}
+
+uint32_t source_kube_in_trouble(const struct source_kube *k, const char *reason)
+{
+    uint32_t n = 0;
+    for (int i = 0; k && i < KINDS; i++)
+        n += view_is(view_of(reason), kube_trouble_name(kube_watch_trouble(k->watches[i])));
+    return n;
+}
+
+static void print_text(struct buf *out, const char *key, struct view v)
+{
+    buf_printf(out, ",\"%s\":", key);
+    buf_json_str(out, v);
+}
+
+void source_kube_print_problems(const struct source_kube *k, struct buf *out)
+{
+    struct source_problem p[KINDS];
+    uint32_t n = source_kube_problems(k, p, KINDS);
+
+    buf_char(out, '[');
+    for (uint32_t i = 0; i < n; i++) {
+        buf_printf(out, "%s{\"resource\":\"%.*s\"", i ? ",\n" : "\n", VIEW_ARGS(p[i].resource));
+        print_text(out, "kind", mesh_kinds[p[i].kind].kind);
+        print_text(out, "reason", view_of(p[i].reason));
+        print_text(out, "message", p[i].why);
+        print_text(out, "hint", p[i].hint);
+        buf_printf(out, ",\"kept\":%u,\"since\":\"", p[i].kept);
+        clock_print_time(out, p[i].since);
+        buf_str(out, "\"}");
+    }
+    buf_str(out, "\n]\n");
+}
+
+/* ---- life ---- */
 
 static void source_run(struct task *t, uint32_t events)
 {
@@ -71,9 +257,10 @@ static void source_run(struct task *t, uint32_t events)
 
     for (int i = 0; i < KINDS; i++) {
         drain(k, i);
-        complain(k, i);
+        tell_kind(k, i);
         all = all && kube_watch_synced(k->watches[i]);
     }
+    tell_away(k);
     if (all && !k->synced) {
         k->synced = true;
         store_synced(k->store);
@@ -90,10 +277,15 @@ struct source_kube *source_kube_new(struct loop *loop, struct kube_client *api, 
     store_expect(store);
     for (int i = 0; i < KINDS; i++) {
         const struct mesh_kind_info *info = &mesh_kinds[kinds[i].kind];
-        struct kube_resource r = {.group = info->group, .plural = info->plural, .namespaced = info->namespaced};
+        struct kube_resource r = {.group = info->group, .version = info->versions, .plural = info->plural};
+        struct kube_watch_options o = {.ns = view_of(kinds[i].ns), .trim = kinds[i].trim};
 
-        r.version = view_head(info->versions, view_find(info->versions, ','));
-        k->watches[i] = kube_watch_new(api, &r, view_of(kinds[i].ns), &k->task);
+        r.namespaced = info->namespaced;
+        o.custom = view_ends(info->group, VIEW(".istio.io")) || view_is(info->group, "gateway.networking.k8s.io");
+        o.no_status = o.custom;
+        if (!kube_client_local(api))
+            o.fields = view_of(kinds[i].fields);
+        k->watches[i] = kube_watch_with(api, &r, &o, &k->task);
     }
     return k;
 }

@@ -119,9 +119,9 @@ static uint64_t hash_without(const struct node *map, const char *a, const char *
     return h;
 }
 
-static uint64_t content(const struct node *object)
+static uint64_t content(const struct node *object, bool status)
 {
-    return mix(hash_without(object, "status", "metadata"),
+    return mix(hash_without(object, status ? "" : "status", "metadata"),
                hash_without(node_get(object, VIEW("metadata")), "resourceVersion", "generation"));
 }
 
@@ -166,9 +166,10 @@ void seen_put(struct seen *s, const struct node *object, struct view api_version
     struct seen_event *e = mem_alloc(sizeof(*e));
     arena_init(&e->arena, 1024);
     struct node *tree = own(s, &e->arena, object, api_version, kind);
-    uint64_t now = s->no_status ? content(tree) : 0;
+    bool compare = s->no_status || s->trim;
+    uint64_t now = compare ? content(tree, !s->no_status) : 0;
     k->version = view_hash(version);
-    if (!fresh && s->no_status && now == k->content) {
+    if (!fresh && compare && now == k->content) {
         list_init(&e->link);
         event_free(e);
         return;

@@ -6,7 +6,7 @@
  *   seen_list(&s); seen_put() for each item; if (seen_missing(&s)) seen_sweep(&s);       // a whole list
  *   while (seen_next(&s, &event)) …
  *
- * New means: another resourceVersion than the one that was told, and (with no_status) another content.
+ * New means: another resourceVersion than the one that was told, and (with no_status or trim) another content of what the owner reads.
  */
 #pragma once
 

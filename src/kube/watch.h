@@ -47,8 +47,8 @@ struct kube_watch_options {     /* texts are copied */
     struct view fields, labels; /* selectors as in metadata.name=istio or type!=x,type!=y; not escaped */
     bool custom;                /* a kind of a CustomResourceDefinition: looks at it before it believes in deletions */
     bool no_status;             /* a change of status or of metadata's bookkeeping alone is not told */
-    void (*trim)(
-        struct node *object); /* takes out what the owner never reads, before it is compared and kept; or NULL */
+    void (*trim)(struct node *object); /* takes out what the owner never reads, before it is compared (only a
+                                              change of the rest is told) and kept; or NULL */
 };
 struct kube_watch *kube_watch_with(struct kube_client *client, const struct kube_resource *resource,
                                    const struct kube_watch_options *options, struct task *wake);
