@@ -400,17 +400,19 @@ static void read_config(struct reader *r, const struct node *n, struct values *v
     check_templates(r, "aliases", node_get(n, VIEW("aliases")), false);
 }
 
-int inject_settings_read(struct arena *a, struct diags *d, const struct origin *at, struct view values,
-                         struct view config, struct inject_config *ret)
+int inject_settings_read(struct arena *a, struct diags *d, const struct origin *at, const struct inject_settings *text,
+                         struct inject_config *ret)
 {
     struct values v = start();
     struct reader r = {.arena = a, .diags = d, .at = *at};
-    const struct node *n = parse(&r, "config", config);
+    const struct node *n = parse(&r, "config", text->config);
     if (n)
         read_config(&r, n, &v);
-    n = parse(&r, "values", values);
+    n = parse(&r, "values", text->values);
     if (n)
         read_values(&r, n, &v);
+    if (text->revision.n)
+        v.c.revision = arena_view(a, text->revision);
     finish(&r, &v);
     if (r.wrong)
         return -EINVAL;

@@ -130,7 +130,6 @@ static void tell(const struct diags *d)
 /* What the process knows better than any ConfigMap. */
 static void overlay(struct settings *s)
 {
-    s->inject.revision = s->config.revision;
     if (!s->inject.cluster_id.n || view_is(s->inject.cluster_id, "Kubernetes"))
         s->inject.cluster_id = s->config.cluster_id;
 }
@@ -150,11 +149,11 @@ static void read_settings(struct settings *s, const struct object *o)
     arena_init(&a, 0);
     diags_init(&d, &a);
     struct origin at = {.kind = VIEW("ConfigMap"), .ns = s->config.ns, .name = VIEW("istio-sidecar-injector")};
-    int err = inject_settings_read(&a, &d, &at, values, config, &fresh);
+    int err = inject_settings_read(&a, &d, &at, &(struct inject_settings){values, config, s->config.revision}, &fresh);
     tell(&d);
     if (!err || !s->ready) {
         if (err)
-            fresh = inject_config_kubernetes(&a);
+            fresh = inject_config_kubernetes(&a), fresh.revision = s->config.revision;
         arena_done(&s->arena);
         s->arena = a;
         s->inject = fresh;
