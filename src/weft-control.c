@@ -6,8 +6,11 @@
  *   weft-control --in-cluster                                  in a pod: the cluster's API server, the service account
  *   weft-control --config /etc/weft --token-keys jwks.json     on machines without Kubernetes
  *
- * Environment: DEFAULT_WORKLOAD_CERT_TTL, MAX_WORKLOAD_CERT_TTL (24h, 2160h), CLUSTER_ID, POD_NAME and POD_NAMESPACE (who
- * we are among our replicas, and where the Lease of their leader is).
+ * Environment: CLUSTER_ID, POD_NAME and POD_NAMESPACE (who we are among our replicas, and where the Lease of their leader
+ * is). Of the CA, with Istio's names and meanings: DEFAULT_WORKLOAD_CERT_TTL (24h), MAX_WORKLOAD_CERT_TTL (2160h),
+ * CITADEL_SELF_SIGNED_CA_CERT_TTL (87600h), CITADEL_SELF_SIGNED_ROOT_CERT_CHECK_INTERVAL (1h),
+ * CITADEL_SELF_SIGNED_ROOT_CERT_GRACE_PERIOD_PERCENTILE (20), CITADEL_ENABLE_JITTER_FOR_ROOT_CERT_ROTATOR (true); and
+ * CA_ROOT_SETTLE (150s): how long proxies are told of a new root before certificates are signed under it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,16 +25,16 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/ca_authority.h"
 #include "control/control.h"
 #include "kube/client.h"
 #include "kube/config.h"
 #include "net/loop.h"
 #include "net/signals.h"
 #include "net/timer.h"
-#include "trust/ca.h"
 #include "trust/token.h"
 
-enum { EVENT_SIGNAL = 1, EVENT_TRIM = 2 };
+enum { EVENT_SIGNAL = 1, EVENT_TRIM = 2, EVENT_CA = 4 };
 
 #define TRIM_EACH (60 * NS_PER_S) /* a thousand proxies that came at once leave holes in the heap */
 
@@ -46,7 +49,8 @@ static const char usage[] =
     "  --token-keys FILE     JWKS or PEM of who signs tokens, instead of asking the API server\n"
     "  --token-issuer URL    and what their iss must be\n"
     "  --ca-dir DIR          cacerts: ca-cert.pem ca-key.pem root-cert.pem cert-chain.pem (/etc/cacerts)\n"
-    "  --ca-keep DIR         where a root that is made here is kept, when --ca-dir has none (default: not kept)\n"
+    "                        reloaded when it changes; without it, Secret istio-ca-secret of the API server\n"
+    "  --ca-keep DIR         where a root that is made here is kept, instead of that Secret (default: not kept)\n"
     "  --trust-domain NAME   of the mesh (cluster.local)\n"
     "  --cluster-id NAME     of this cluster (Kubernetes, or $CLUSTER_ID)\n"
     "  --listen ADDRESS      to listen on (0.0.0.0)\n"
@@ -115,7 +119,10 @@ struct program {
     struct control_config config;
     struct kube_client *kube;
     char pod[128]; /* POD_NAME, or what stands for it */
-    struct ca *ca;
+    struct authority *authority;
+    struct authority_watch ca_there;
+    struct control *control; /* NULL: there is no CA yet */
+    bool failed;
     struct token_keys *keys;
 };
 
@@ -156,26 +163,50 @@ static int duration_of(const char *name, uint64_t *ret)
     return text && *text ? clock_parse_duration(view_of(text), ret) : 0;
 }
 
+/* Istio's settings of its CA, and the one that it has no name for. */
+static int ca_settings(struct authority_config *c)
+{
+    const struct {
+        const char *name;
+        uint64_t *to;
+    } durations[] = {
+        {"DEFAULT_WORKLOAD_CERT_TTL", &c->ca.default_ttl},
+        {"MAX_WORKLOAD_CERT_TTL", &c->ca.max_ttl},
+        {"CITADEL_SELF_SIGNED_CA_CERT_TTL", &c->ca.root_ttl},
+        {"CITADEL_SELF_SIGNED_ROOT_CERT_CHECK_INTERVAL", &c->check},
+        {"CA_ROOT_SETTLE", &c->settle},
+    };
+    const char *percent = getenv("CITADEL_SELF_SIGNED_ROOT_CERT_GRACE_PERIOD_PERCENTILE");
+    const char *jitter = getenv("CITADEL_ENABLE_JITTER_FOR_ROOT_CERT_ROTATOR");
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < sizeof(durations) / sizeof(durations[0]); i++)
+        if (duration_of(durations[i].name, durations[i].to) < 0)
+            return fail(durations[i].name, "not a duration like 24h");
+    if (percent && *percent && (view_u64(view_of(percent), &n) < 0 || n < 1 || n > 99))
+        return fail("CITADEL_SELF_SIGNED_ROOT_CERT_GRACE_PERIOD_PERCENTILE", "not a number from 1 to 99");
+    c->grace_percent = (unsigned)n;
+    c->no_jitter = jitter && strcmp(jitter, "false") == 0;
+    return 0;
+}
+
+/* The CA of a folder or of our own is there at once; what the API server holds comes later. */
 static int load_ca(struct program *p)
 {
-    struct ca_options o = {.trust_domain = p->config.trust_domain};
-    const char *keep = option(p, OPT_CA_KEEP, NULL), *why = "";
-    int r;
+    struct authority_config c = {.loop = p->loop,
+                                 .ca = {.trust_domain = p->config.trust_domain},
+                                 .folder = option(p, OPT_CA_DIR, "/etc/cacerts"),
+                                 .kube = p->kube,
+                                 .ns = p->config.home,
+                                 .keep = option(p, OPT_CA_KEEP, NULL)};
 
-    if (duration_of("DEFAULT_WORKLOAD_CERT_TTL", &o.default_ttl) < 0 ||
-        duration_of("MAX_WORKLOAD_CERT_TTL", &o.max_ttl) < 0)
-        return fail("DEFAULT_WORKLOAD_CERT_TTL, MAX_WORKLOAD_CERT_TTL", "not a duration like 24h");
-    r = ca_load(option(p, OPT_CA_DIR, "/etc/cacerts"), &o, &p->ca, &why);
-    if (r == -ENOENT && keep)
-        r = ca_load(keep, &o, &p->ca, &why);
-    if (r == -ENOENT) {
-        r = ca_new(&o, clock_wall(), &p->ca, &why);
-        if (r == 0 && keep && ((mkdir(keep, 0700) < 0 && errno != EEXIST) || ca_save(p->ca, keep) < 0))
-            log_warn("the new root could not be kept in %s: every restart makes another one", keep);
-        if (r == 0)
-            log_info("made a self-signed root for %.*s", VIEW_ARGS(p->config.trust_domain));
-    }
-    return r < 0 ? fail("certificate authority", why && *why ? why : strerror(-r)) : 0;
+    if (ca_settings(&c))
+        return EXIT_FAILURE;
+    p->authority = authority_new(&c);
+    if (!authority_ca(p->authority) && authority_problem(p->authority))
+        return EXIT_FAILURE; /* which it has logged */
+    p->config.authority = p->authority;
+    return 0;
 }
 
 static int load_keys(struct program *p)
@@ -270,7 +301,7 @@ static int configure(struct program *p)
     if (address(p, OPT_XDS_PORT, "15010", &p->config.xds_plain) ||
         address(p, OPT_XDS_TLS_PORT, "15012", &p->config.xds_tls) ||
         address(p, OPT_DEBUG_PORT, "15014", &p->config.debug) || address(p, OPT_READY_PORT, "8080", &p->config.ready) ||
-        load_ca(p) || load_keys(p))
+        load_keys(p))
         return EXIT_FAILURE;
     p->loop = loop_new(&(struct loop_options){.name = "control"});
     if (!p->loop)
@@ -279,9 +310,26 @@ static int configure(struct program *p)
         return EXIT_FAILURE;
     p->config.loop = p->loop;
     p->config.kube = p->kube;
-    p->config.ca = p->ca;
     p->config.keys = p->keys;
-    return 0;
+    return load_ca(p);
+}
+
+/* The control plane starts when there is a CA: at once, or when the API server has answered. */
+static void start_control(struct program *p)
+{
+    const char *why = "";
+    int r;
+
+    if (p->control || !authority_ca(p->authority))
+        return;
+    r = control_new(&p->config, &p->control, &why);
+    if (r == 0) {
+        log_info("weft-control " WEFT_VERSION " serves trust domain %.*s", VIEW_ARGS(p->config.trust_domain));
+        return;
+    }
+    log_error("%s: %s", why, strerror(-r));
+    p->failed = true;
+    loop_stop(p->loop);
 }
 
 static void program_run(struct task *t, uint32_t events)
@@ -293,6 +341,8 @@ static void program_run(struct task *t, uint32_t events)
         log_info("signal %d: stopping", sig);
         loop_stop(p->loop);
     }
+    if (events & EVENT_CA)
+        start_control(p);
     if (events & EVENT_TRIM) {
         malloc_trim(0);
         timer_in(&p->trim, TRIM_EACH);
@@ -301,8 +351,6 @@ static void program_run(struct task *t, uint32_t events)
 
 static int run(struct program *p)
 {
-    struct control *control = NULL;
-    const char *why = "";
     int r;
 
     task_init(&p->task, p->loop, program_run, "signals");
@@ -313,18 +361,14 @@ static int run(struct program *p)
         timer_done(&p->trim);
         return fail("signals", strerror(-r));
     }
-    r = control_new(&p->config, &control, &why);
-    if (r < 0) {
-        log_error("%s: %s", why, strerror(-r));
-    } else {
-        log_info("weft-control " WEFT_VERSION " serves trust domain %.*s", VIEW_ARGS(p->config.trust_domain));
-        loop_run(p->loop);
-    }
-    control_free(control);
+    authority_watch(p->authority, &p->ca_there, &p->task, EVENT_CA);
+    loop_run(p->loop);
+    control_free(p->control);
+    authority_unwatch(&p->ca_there);
     signals_done(&p->signals);
     timer_done(&p->trim);
     task_done(&p->task);
-    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    return p->failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv)
@@ -350,8 +394,8 @@ int main(int argc, char **argv)
     r = configure(&p);
     if (r == 0)
         r = run(&p);
+    authority_free(p.authority);
     kube_client_free(p.kube);
-    ca_unref(p.ca);
     token_keys_unref(p.keys);
     loop_free(p.loop);
     return r;

@@ -8,10 +8,12 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "control/ca_authority.h"
 #include "control/review.h"
 #include "http/grpc_call.h"
 #include "http/stream.h"
 #include "kube/client.h"
+#include "net/addr.h"
 #include "net/loop.h"
 #include "net/step.h"
 #include "trust/ca.h"
@@ -43,6 +45,7 @@ struct ca_call {
     struct review *review;
     struct arena arena;
     struct xds_identity identity;
+    struct view from; /* the caller's address */
 };
 
 static enum step_result end(struct ca_call *c, enum grpc_status status, struct view why)
@@ -50,6 +53,19 @@ static enum step_result end(struct ca_call *c, enum grpc_status status, struct v
     grpc_call_finish(c->call, status, why);
     steps_jump(&c->steps, AT_ca_drain);
     return STEP_NEXT;
+}
+
+static enum step_result refuse(struct ca_call *c, uint64_t *counter, enum grpc_status status, struct view why)
+{
+    struct view ns = c->identity.ns, sa = c->identity.service_account;
+
+    (*counter)++;
+    if (ns.n)
+        log_warn("no certificate for %.*s/%.*s at %.*s: %.*s", VIEW_ARGS(ns), VIEW_ARGS(sa), VIEW_ARGS(c->from),
+                 VIEW_ARGS(why));
+    else
+        log_warn("no certificate for a caller at %.*s: %.*s", VIEW_ARGS(c->from), VIEW_ARGS(why));
+    return end(c, status, why);
 }
 
 static enum step_result ca_review(void *self)
@@ -66,9 +82,9 @@ static enum step_result ca_review(void *self)
         return STEP_WAIT;
     if (r < 0) {
         c->service->stats.requests++;
-        c->service->stats.authentication_failures++;
-        return r == -EAGAIN ? end(c, GRPC_UNAVAILABLE, VIEW("the token review took too long"))
-                            : end(c, GRPC_UNAUTHENTICATED, why);
+        return refuse(c, &c->service->stats.authentication_failures,
+                      r == -EACCES ? GRPC_UNAUTHENTICATED : GRPC_UNAVAILABLE, /* UNAVAILABLE: ask again */
+                      r == -EAGAIN ? VIEW("the token review took too long") : why);
     }
     c->identity = (struct xds_identity){arena_view(&c->arena, who.trust_domain), arena_view(&c->arena, who.ns),
                                         arena_view(&c->arena, who.service_account)};
@@ -97,7 +113,8 @@ static bool read_request(struct view bytes, struct view *ret_csr, int64_t *ret_s
     return !c.bad && ret_csr->n > 0;
 }
 
-/* IstioCertificateResponse: repeated string cert_chain = 1. */
+/* IstioCertificateResponse: repeated string cert_chain = 1. Leaf first, then one by one what stands below the roots; all
+ * roots that are to be trusted together as the last one. */
 static enum step_result send_chain(struct ca_call *c, struct view chain)
 {
     struct buf message = {0};
@@ -106,6 +123,7 @@ static enum step_result send_chain(struct ca_call *c, struct view chain)
 
     while (ca_cut_pem(&chain, &one))
         pb_write_bytes(&message, 1, one);
+    pb_write_bytes(&message, 1, authority_roots(c->service->config.authority));
     r = grpc_call_send(c->call, buf_read(&message), false);
     buf_done(&message);
     if (r < 0)
@@ -114,23 +132,45 @@ static enum step_result send_chain(struct ca_call *c, struct view chain)
     return end(c, GRPC_OK, VIEW_NONE);
 }
 
+static enum step_result refuse_to_sign(struct ca_call *c, int error, const char *why)
+{
+    static const struct {
+        int error;
+        enum ca_sign_error what;
+        enum grpc_status status;
+    } rows[] = {
+        {-EINVAL, CA_CSR_ERROR, GRPC_INVALID_ARGUMENT},
+        {-ERANGE, CA_TTL_ERROR, GRPC_INVALID_ARGUMENT},
+        {-ESTALE, CA_NOT_READY, GRPC_INTERNAL},
+        {-EAGAIN, CA_NOT_READY, GRPC_UNAVAILABLE},
+    };
+    struct ca_stats *s = &c->service->stats;
+
+    if (error == -EPERM)
+        return refuse(c, &s->identity_errors, GRPC_PERMISSION_DENIED, view_of(why));
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        if (rows[i].error == error)
+            return refuse(c, &s->sign_errors[rows[i].what], rows[i].status, view_of(why));
+    return refuse(c, &s->sign_errors[CA_CERT_GEN_ERROR], GRPC_INTERNAL, view_of(why));
+}
+
 static enum step_result sign(struct ca_call *c, struct view csr, int64_t seconds)
 {
     struct ca_service *s = c->service;
     struct spiffe id = {s->config.trust_domain, c->identity.ns, c->identity.service_account};
     struct view uri = spiffe_uri(&c->arena, &id);
     struct ca_grant grant = {.uris = &uri, .n_uris = 1, .ttl = (uint64_t)seconds * NS_PER_S};
+    struct ca *ca = authority_ca(s->config.authority);
     struct buf chain = {0};
-    const char *why = "it could not be signed";
+    const char *why = ca ? "it could not be signed" : "the certificate authority is not there yet";
     enum step_result result;
-    int r = ca_sign(s->config.ca, csr, &grant, loop_wall(s->config.loop), &chain, &why);
+    int r = ca ? ca_sign(ca, csr, &grant, loop_wall(s->config.loop), &chain, &why) : -EAGAIN;
 
     if (r < 0) {
-        s->stats.sign_errors++;
-        result = end(c, r == -EINVAL ? GRPC_INVALID_ARGUMENT : GRPC_INTERNAL, view_of(why));
+        result = refuse_to_sign(c, r, why);
     } else {
         log_info("certificate issued to %.*s", VIEW_ARGS(uri));
-        result = send_chain(c, buf_read(&chain));
+        result = send_chain(c, view_head(buf_read(&chain), buf_len(&chain) - ca_root_pem(ca).n));
     }
     buf_done(&chain);
     return result;
@@ -151,13 +191,12 @@ static enum step_result ca_receive(void *self)
     c->service->stats.requests++;
     if (bytes.n > LIMIT_CSR_BYTES + 4096 || !read_request(bytes, &csr, &seconds, &impersonates) ||
         csr.n > LIMIT_CSR_BYTES || seconds < 0 || seconds > INT64_C(10) * 365 * 86400) {
-        c->service->stats.parse_errors++;
-        return end(c, GRPC_INVALID_ARGUMENT,
-                   VIEW("not an IstioCertificateRequest with a CSR of a sane size and validity"));
+        return refuse(c, &c->service->stats.parse_errors, GRPC_INVALID_ARGUMENT,
+                      VIEW("not an IstioCertificateRequest with a CSR of a sane size and validity"));
     }
     if (impersonates)
-        return end(c, GRPC_UNAUTHENTICATED,
-                   VIEW("ImpersonatedIdentity is not supported: nobody may ask for another's certificate"));
+        return refuse(c, &c->service->stats.identity_errors, GRPC_UNAUTHENTICATED,
+                      VIEW("ImpersonatedIdentity is not supported: nobody may ask for another's certificate"));
     return sign(c, csr, seconds);
 }
 
@@ -191,9 +230,13 @@ static void call_run(struct task *t, uint32_t events)
         call_free(c);
 }
 
-void ca_service_accept(struct ca_service *s, struct http_stream *stream, const struct xds_identity *peer)
+/* A client certificate that TLS verified, or else the bearer token, which is always reviewed afresh here: whose pod is gone
+ * gets no certificate. */
+void ca_service_accept(struct ca_service *s, struct http_stream *stream, const struct xds_identity *peer,
+                       const struct addr *from)
 {
     struct ca_call *c = calloc(1, sizeof(*c));
+    char text[ADDR_TEXT];
 
     must(c != NULL);
     c->service = s;
@@ -201,11 +244,12 @@ void ca_service_accept(struct ca_service *s, struct http_stream *stream, const s
     task_init(&c->task, s->config.loop, call_run, "ca call");
     steps_init(&c->steps, &c->task, EVENT_LATE, ca_steps, sizeof(ca_steps) / sizeof(ca_steps[0]));
     list_push(&s->calls, &c->link);
+    c->from = arena_view(&c->arena, from ? addr_print(from, text) : VIEW("?"));
     if (peer && peer->ns.n && view_eq(peer->trust_domain, s->config.trust_domain))
         c->identity = (struct xds_identity){s->config.trust_domain, arena_view(&c->arena, peer->ns),
                                             arena_view(&c->arena, peer->service_account)};
     else
-        c->review = review_new(s->config.reviewer, headers_get(&stream->in, VIEW("authorization")), &c->task);
+        c->review = review_new(s->config.reviewer, headers_get(&stream->in, VIEW("authorization")), true, &c->task);
     c->call = grpc_call_accept(stream, &c->task, EVENT_CALL);
     if (!c->call) {
         call_free(c);

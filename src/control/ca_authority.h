@@ -22,6 +22,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/list.h"
@@ -44,6 +45,7 @@ struct authority_config { /* texts and pointers must outlive the authority */
     uint64_t settle;          /* ns from telling a new root to signing under it; 0: AUTHORITY_SETTLE */
     uint64_t check;           /* ns between looks at the end of a self-signed root; 0: an hour */
     unsigned grace_percent;   /* of its life, at the end, in which it is renewed; 0: 20 */
+    bool no_jitter;           /* looks begin at once: CITADEL_ENABLE_JITTER_FOR_ROOT_CERT_ROTATOR=false */
 };
 
 /* Longer than replicas may differ in having seen a changed mount: the kubelet looks every minute, and its cache has a life. */
@@ -75,4 +77,4 @@ struct authority_stats {
     uint64_t rotations; /* roots renewed by this replica */
     uint64_t signs_at;  /* wall ns at which a CA that waits begins to sign; 0: none waits */
 };
-const struct authority_stats *authority_stats(const struct authority *a);
+const struct authority_stats *authority_stats(struct authority *a);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/ca.h"
+#include "control/ca_authority.h"
 #include "control/debug.h"
 #include "control/port.h"
 #include "control/push.h"
@@ -26,7 +27,7 @@
 #include "trust/csr.h"
 #include "xds/types.h"
 
-enum { EVENT_STORE = 1, EVENT_PROXY = 2, EVENT_RENEW = 4 };
+enum { EVENT_STORE = 1, EVENT_PROXY = 2, EVENT_RENEW = 4, EVENT_AUTHORITY = 8 };
 
 #define SERVER_CERT_TTL (24 * 3600 * NS_PER_S)
 #define PORTS 4
@@ -40,6 +41,8 @@ struct control {
     struct push *push;
     struct xds_server *xds;
     struct reviewer *reviewer;
+    struct authority *authority, *own_authority; /* own: of config.ca */
+    struct authority_watch ca_changes;
     struct ca_service *ca;
     struct debug *debug;
     struct source_kube *kube;
@@ -103,7 +106,7 @@ static void admission_run(struct task *t, uint32_t events)
         admission_free(a);
     } else if (r != -EAGAIN || events & EVENT_LATE) {
         log_warn("an xDS stream was refused: %.*s", VIEW_ARGS(r == -EAGAIN ? VIEW("the review took too long") : why));
-        refuse(a->stream, "16", why.n ? why : VIEW("the token could not be reviewed"));
+        refuse(a->stream, r == -EACCES ? "16" : "14", why.n ? why : VIEW("the token could not be reviewed"));
         admission_free(a);
     }
 }
@@ -130,7 +133,7 @@ static void admit(struct control *c, const struct port_request *q)
     timer_in(&a->late, 10 * NS_PER_S);
     list_push(&c->admissions, &a->link);
     http_stream_own(q->stream, &a->task, EVENT_STREAM);
-    a->review = review_new(c->reviewer, authorization, &a->task);
+    a->review = review_new(c->reviewer, authorization, false, &a->task);
     task_wake(&a->task, EVENT_STREAM);
 }
 
@@ -141,7 +144,7 @@ static void serve_grpc(void *arg, const struct port_request *q)
     if (view_is(q->path, XDS_DELTA_PATH))
         admit(c, q);
     else if (view_is(q->path, CA_CREATE_PATH) && c->ca)
-        ca_service_accept(c->ca, q->stream, &q->peer);
+        ca_service_accept(c->ca, q->stream, &q->peer, q->from);
     else {
         refuse(q->stream, "12", VIEW("unknown service or method; state-of-the-world xDS is not supported, use delta"));
         http_stream_free(q->stream);
@@ -159,7 +162,7 @@ static int issue(struct control *c, struct tls_identity **ret, const char **ret_
                                         {"localhost", 9}};
     struct ca_grant grant = {.dns = names, .n_dns = sizeof(names) / sizeof(names[0]), .ttl = SERVER_CERT_TTL};
     struct buf chain = {0}, key = {0};
-    int r = ca_issue(c->config.ca, &grant, loop_wall(c->config.loop), &chain, &key, ret_why);
+    int r = ca_issue(authority_ca(c->authority), &grant, loop_wall(c->config.loop), &chain, &key, ret_why);
 
     if (r == 0)
         r = tls_identity_new(buf_read(&chain), buf_read(&key), ret, ret_why);
@@ -179,12 +182,28 @@ static void renew(struct control *c)
     timer_in(&c->renew, SERVER_CERT_TTL / 2);
 }
 
+/* Another signer, or other roots: our own certificate, whom we believe, and what everybody is told. */
+static void take_authority(struct control *c)
+{
+    struct view roots = authority_roots(c->authority);
+    struct tls_trust *trust = NULL;
+    const char *why = "they are not taken by the TLS library";
+
+    if (tls_trust_new(&roots, 1, &trust, &why) < 0 || tls_context_set_trust(c->tls, trust) < 0)
+        log_error("the new roots are not used for clients: %s", why);
+    tls_trust_unref(trust);
+    renew(c);
+    push_roots(c->push, roots);
+    if (c->roots)
+        root_cert_set(c->roots, roots);
+}
+
 static int open_tls(struct control *c, const char **ret_why)
 {
     static const struct view alpn[] = {{"h2", 2}};
     struct tls_identity *id = NULL;
     struct tls_trust *trust = NULL;
-    struct view root = ca_root_pem(c->config.ca);
+    struct view root = authority_roots(c->authority);
     int r = issue(c, &id, ret_why);
 
     if (r == 0)
@@ -221,8 +240,11 @@ static void control_run(struct task *t, uint32_t events)
 {
     struct control *c = CONTAINER_OF(t, struct control, task);
 
-    if (events & KUBE_WAKE)
+    if (events & KUBE_WAKE) {
         tell_lead(c);
+        if (c->roots)
+            root_cert_lead(c->roots, kube_lease_held(c->lease));
+    }
     if (events & EVENT_STORE) {
         push_snapshot(c->push, store_take(c->store));
         if (c->roots && push_now(c->push))
@@ -230,7 +252,9 @@ static void control_run(struct task *t, uint32_t events)
     }
     if (events & EVENT_PROXY)
         push_proxies(c->push);
-    if (events & EVENT_RENEW)
+    if (events & EVENT_AUTHORITY)
+        take_authority(c);
+    else if (events & EVENT_RENEW)
         renew(c);
 }
 
@@ -276,9 +300,13 @@ static int start(struct control *c, const char **ret_why)
     struct loop *l = c->config.loop;
     int r = 0;
 
-    if (c->config.ca) {
-        c->ca = ca_service_new(&(struct ca_service_config){l, c->config.ca, c->reviewer, c->config.trust_domain});
+    if (c->config.ca && !c->config.authority)
+        c->own_authority = authority_of(l, c->config.ca);
+    c->authority = c->own_authority ? c->own_authority : c->config.authority;
+    if (c->authority) {
+        c->ca = ca_service_new(&(struct ca_service_config){l, c->authority, c->reviewer, c->config.trust_domain});
         r = open_tls(c, ret_why);
+        authority_watch(c->authority, &c->ca_changes, &c->task, EVENT_AUTHORITY);
     }
     if (r == 0 && c->config.kube && c->config.pod.n && !kube_client_local(c->config.kube))
         c->lease = kube_lease_new(
@@ -287,8 +315,10 @@ static int start(struct control *c, const char **ret_why)
             &c->task);
     if (r == 0 && c->config.kube)
         c->kube = source_kube_new(l, c->config.kube, c->store);
-    if (r == 0 && c->config.kube && c->config.ca)
-        c->roots = root_cert_new(l, c->config.kube, ca_root_pem(c->config.ca));
+    if (r == 0 && c->config.kube && c->authority)
+        c->roots = root_cert_new(l, c->config.kube, authority_roots(c->authority));
+    if (c->roots)
+        root_cert_lead(c->roots, kube_lease_held(c->lease));
     if (r == 0 && c->config.config) {
         *ret_why = "the folder of configuration cannot be read";
         r = source_file_new(l, c->config.config, c->store, &c->files);
@@ -299,7 +329,7 @@ static int start(struct control *c, const char **ret_why)
                                                 .store = c->store,
                                                 .push = c->push,
                                                 .xds = c->xds,
-                                                .ca = c->config.ca,
+                                                .authority = c->authority,
                                                 .ca_service = c->ca,
                                                 .kube = c->kube,
                                                 .cluster_id = c->config.cluster_id});
@@ -343,6 +373,7 @@ struct control *control_free(struct control *c)
     LIST_EACH (&c->admissions, struct admission, link, a) {
         admission_free(a);
     }
+    authority_unwatch(&c->ca_changes);
     ca_service_free(c->ca);
     xds_server_free(c->xds);
     for (int i = 0; i < PORTS; i++)
@@ -355,6 +386,7 @@ struct control *control_free(struct control *c)
     store_free(c->store);
     reviewer_free(c->reviewer);
     tls_context_free(c->tls);
+    authority_free(c->own_authority);
     http_shared_free(c->http);
     timer_done(&c->renew);
     task_done(&c->task);

@@ -17,6 +17,7 @@
 #include "base/view.h"
 #include "net/addr.h"
 
+struct authority;
 struct ca;
 struct control;
 struct kube_client;
@@ -34,10 +35,10 @@ struct control_config { /* texts and pointers must outlive the control plane */
     const char *config;       /* a folder or file; both may be given, or none (tests: control_store) */
     struct token_keys *keys;  /* who signed tokens, where there is no kube; NULL: TokenReview */
     struct view issuer;
-    struct ca *ca; /* NULL: no CA and no TLS */
+    struct authority *authority; /* has a CA already; or */
+    struct ca *ca;               /* one that stays: simulations; neither: no CA and no TLS */
     struct view trust_domain, cluster_id;
-    struct view pod,
-        home;  /* our name among replicas and the namespace of the Lease that elects one; without: the only one */
+    struct view pod, home; /* our name among replicas and the namespace of the Lease that elects one; without: the only one */
     bool open; /* nobody needs to prove who he is: simulations */
 };
 

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "compile/compile.h"
 #include "control/ca.h"
+#include "control/ca_authority.h"
 #include "control/push.h"
 #include "control/reply.h"
 #include "control/source.h"
@@ -66,7 +67,16 @@
     COUNTER("citadel_server_authentication_failure_count", "Callers that could not prove who they are.", "",           \
             c->authentication_failures)                                                                                \
     COUNTER("citadel_server_csr_parsing_err_count", "Signing requests that could not be read.", "", c->parse_errors)   \
-    COUNTER("citadel_server_csr_sign_err_count", "Signing requests that could not be signed.", "", c->sign_errors)     \
+    COUNTER("citadel_server_id_extraction_err_count", "Signing requests for somebody else's identity.", "",            \
+            c->identity_errors)                                                                                        \
+    COUNTER("citadel_server_csr_sign_err_count", "Signing requests that could not be signed.", "error=\"CSR_ERROR\"",  \
+            c->sign_errors[CA_CSR_ERROR])                                                                              \
+    COUNTER("citadel_server_csr_sign_err_count", "Signing requests that could not be signed.", "error=\"TTL_ERROR\"",  \
+            c->sign_errors[CA_TTL_ERROR])                                                                              \
+    COUNTER("citadel_server_csr_sign_err_count", "Signing requests that could not be signed.",                         \
+            "error=\"CA_NOT_READY\"", c->sign_errors[CA_NOT_READY])                                                    \
+    COUNTER("citadel_server_csr_sign_err_count", "Signing requests that could not be signed.",                         \
+            "error=\"CERT_GEN_ERROR\"", c->sign_errors[CA_CERT_GEN_ERROR])                                             \
     VALUE("citadel_server_root_cert_expiry_timestamp", "Unix time at which the root ends.", "", root)                  \
     VALUE("citadel_server_cert_chain_expiry_timestamp", "Unix time at which the signing certificate ends.", "", chain)
 
@@ -113,8 +123,9 @@ static void print_metrics(struct debug *d, struct buf *out)
     const struct ca_stats *c = d->config.ca_service ? ca_service_stats(d->config.ca_service) : &none;
     const struct store *s = d->config.store;
     uint64_t k = d->config.kube ? source_kube_events(d->config.kube) : 0;
-    uint64_t root = d->config.ca ? ca_root_not_after(d->config.ca) / NS_PER_S : 0;
-    uint64_t chain = d->config.ca ? ca_not_after(d->config.ca) / NS_PER_S : 0;
+    const struct ca *ca = d->config.authority ? authority_ca(d->config.authority) : NULL;
+    uint64_t root = ca ? ca_root_not_after(ca) / NS_PER_S : 0;
+    uint64_t chain = ca ? ca_not_after(ca) / NS_PER_S : 0;
     int i = 0;
 
 #define SET(name, help, labels, value) gauge_set(d->gauges[i++], (int64_t)(value));

@@ -12,6 +12,7 @@
 
 #include "control/port.h"
 
+struct authority;
 struct ca_service;
 struct debug;
 struct push;
@@ -19,12 +20,12 @@ struct source_kube;
 struct store;
 struct xds_server;
 
-struct debug_config { /* pointers must outlive it; ca_service, kube, ca may be NULL */
+struct debug_config { /* pointers must outlive it; ca_service, kube, authority may be NULL */
     struct loop *loop;
     struct store *store;
     struct push *push;
     struct xds_server *xds;
-    struct ca *ca;
+    struct authority *authority;
     struct ca_service *ca_service;
     struct source_kube *kube;
     struct view cluster_id;

@@ -47,7 +47,7 @@ static void hand_over(struct port_conn *c, struct http_stream *s)
 {
     struct conn *below = http_conn_below(c->http);
     const struct tls_info *tls = below ? tls_info(below) : NULL;
-    struct port_request q = {.stream = s, .tls = tls != NULL};
+    struct port_request q = {.stream = s, .tls = tls != NULL, .from = below ? conn_remote(below) : NULL};
     struct view target = headers_value(&s->in, HEADER_PATH);
     struct spiffe id;
     size_t mark = view_find(target, '?');

@@ -29,6 +29,7 @@ struct port_request {
     struct view path;  /* without the query */
     struct view query; /* behind ?, may be empty */
     bool tls;
+    const struct addr *from;  /* the caller's; during the call */
     struct xds_identity peer; /* of a verified client certificate; empty: none */
 };
 

@@ -17,6 +17,7 @@ struct push {
     struct push_config config;
     struct store_snapshot *now;
     struct compiler *compiler;
+    struct tls_secret *roots; /* NULL: not known */
     struct buf version;
     struct push_stats stats;
 };
@@ -63,6 +64,8 @@ static void publish(struct push *p, struct xds_proxy *proxy)
     arena_init(&a, 1024);
     facts = facts_of(&proxy->node, &a);
     plan = compile_plan(p->compiler, &facts);
+    if (p->roots)
+        plan_put(plan, &p->roots->res);
     if (!proxy->identity.ns.n && !p->config.open && plan_count(plan, RESOURCE_SECRET))
         plan = without_secrets(plan);
     xds_proxy_publish(proxy, plan, buf_read(&p->version));
@@ -93,6 +96,23 @@ void push_snapshot(struct push *p, struct store_snapshot *s)
     }
     store_release(p->config.store, old);
     p->stats.last_compile_ns = clock_mono() - begin;
+}
+
+void push_roots(struct push *p, struct view pem)
+{
+    struct tls_secret *now = tls_secret_new(VIEW("ROOTCA"), VIEW_NONE, VIEW_NONE, pem);
+
+    resource_seal(&now->res);
+    if (p->roots && p->roots->res.hash == now->res.hash) {
+        resource_unref(now);
+        return;
+    }
+    resource_unref(p->roots);
+    p->roots = now;
+    LIST_EACH (xds_server_proxies(p->config.server), struct xds_proxy, link, proxy) {
+        if (proxy->user)
+            publish(p, proxy);
+    }
 }
 
 /* Empty: it may have what its node says that it is. */
@@ -163,6 +183,7 @@ struct push *push_free(struct push *p)
         return NULL;
     compiler_free(p->compiler);
     store_release(p->config.store, p->now);
+    resource_unref(p->roots);
     buf_done(&p->version);
     free(p);
     return NULL;

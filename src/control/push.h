@@ -40,6 +40,8 @@ struct push *push_new(const struct push_config *config) __attribute__((returns_n
 struct push *push_free(struct push *p); /* before the store and after the xDS server's streams; NULL */
 void push_snapshot(struct push *p, struct store_snapshot *s);
 void push_proxies(struct push *p);
+/* The roots that all proxies are to trust, PEM; they get them at once, as SDS resource ROOTCA. */
+void push_roots(struct push *p, struct view pem);
 const struct push_stats *push_stats(const struct push *p);
 const struct store_snapshot *push_now(const struct push *p); /* NULL: none yet */
 struct view push_version(const struct push *p);              /* of the newest snapshot, as proxies see it */

@@ -15,8 +15,9 @@
 #include "kube/client.h"
 #include "net/loop.h"
 #include "trust/token.h"
+#include "wire/node.h"
 
-#define REMEMBERED (60 * NS_PER_S)
+#define REMEMBERED (10 * NS_PER_S)
 
 struct known { /* one accepted token */
     uint64_t until;
@@ -28,6 +29,7 @@ struct reviewer {
     struct reviewer_config config;
     struct arena arena;
     struct map known; /* token → struct known */
+    struct reviewer_stats stats;
 };
 
 struct review {
@@ -57,17 +59,35 @@ static void forget(struct reviewer *r, uint64_t now)
     }
 }
 
+/* How long it may be remembered, by the claim of the token that was just found good; 0: not at all. */
+static uint64_t life_of(const struct review *v)
+{
+    uint64_t wall = loop_wall(v->reviewer->config.loop), left = 0;
+    struct token t;
+    struct arena a;
+
+    arena_init(&a, 1024);
+    if (token_peek(v->token, &a, &t) == 0 && t.expires > wall)
+        left = t.expires - wall < REMEMBERED ? t.expires - wall : REMEMBERED;
+    arena_done(&a);
+    return left;
+}
+
 static void remember(struct review *v)
 {
     struct reviewer *r = v->reviewer;
+    uint64_t life = life_of(v);
     struct known *k;
 
     forget(r, loop_now(r->config.loop));
-    if (map_get(&r->known, v->token))
+    k = map_get(&r->known, v->token);
+    if (k)
+        k->until = loop_now(r->config.loop) + life;
+    if (k || !life)
         return;
     k = malloc(sizeof(*k) + v->token.n + v->identity.ns.n + v->identity.service_account.n);
     must(k != NULL);
-    *k = (struct known){.until = loop_now(r->config.loop) + REMEMBERED,
+    *k = (struct known){.until = loop_now(r->config.loop) + life,
                         .n_token = v->token.n,
                         .n_ns = v->identity.ns.n,
                         .n_sa = v->identity.service_account.n};
@@ -80,7 +100,15 @@ static void remember(struct review *v)
 static int refuse(struct review *v, struct view why)
 {
     v->why = arena_view(&v->arena, why);
+    v->reviewer->stats.refused++;
     return v->result = -EACCES;
+}
+
+static int give_up(struct review *v, struct view why)
+{
+    v->why = arena_view(&v->arena, why);
+    v->reviewer->stats.failed++;
+    return v->result = -EIO;
 }
 
 static int accept_as(struct review *v, struct view ns, struct view sa)
@@ -133,7 +161,7 @@ struct reviewer *reviewer_free(struct reviewer *r)
     return NULL;
 }
 
-struct review *review_new(struct reviewer *r, struct view authorization, struct task *wake)
+struct review *review_new(struct reviewer *r, struct view authorization, bool fresh, struct task *wake)
 {
     struct review *v = calloc(1, sizeof(*v));
     struct known *k;
@@ -147,35 +175,64 @@ struct review *review_new(struct reviewer *r, struct view authorization, struct 
         return v;
     }
     v->token = arena_view(&v->arena, view_trim(view_from(authorization, 7)));
-    k = map_get(&r->known, v->token);
-    if (k && k->until > loop_now(r->config.loop))
+    r->stats.asked++;
+    k = fresh ? NULL : map_get(&r->known, v->token);
+    if (k && k->until > loop_now(r->config.loop)) {
+        r->stats.remembered++;
         accept_as(v, view_make(k->text + k->n_token, k->n_ns), view_make(k->text + k->n_token + k->n_ns, k->n_sa));
-    else if (r->config.keys)
+    } else if (r->config.keys) {
         verify_locally(v);
-    else if (r->config.kube)
+    } else if (r->config.kube) {
         v->call = kube_token_review(r->config.kube, v->token, r->config.audience, wake);
-    else
+    } else {
         refuse(v, VIEW("nobody here can verify tokens"));
+    }
     return v;
+}
+
+/* An authenticator that knows nothing of audiences answers without any: it has not checked what we asked for. */
+static bool is_for_us(struct review *v)
+{
+    struct node *tree = NULL;
+    const struct node *list;
+
+    if (node_parse(&v->arena, kube_call_body(v->call), &tree, NULL) < 0)
+        return false;
+    list = node_at(tree, "status.audiences");
+    for (uint32_t i = 0; node_is(list, NODE_SEQ) && i < list->n; i++)
+        if (view_eq(node_text(list->items[i]), v->reviewer->config.audience))
+            return true;
+    return false;
+}
+
+static void take_answer(struct review *v)
+{
+    struct kube_identity who;
+
+    if (kube_token_review_result(v->call, &who) < 0)
+        give_up(v, VIEW("the API server could not review the token"));
+    else if (!who.authenticated)
+        refuse(v, who.error.n ? who.error : VIEW("the token is not valid"));
+    else if (!is_for_us(v))
+        refuse(v, VIEW("the token is for another audience"));
+    else if (accept_as(v, who.ns, who.service_account) == 0)
+        remember(v);
 }
 
 int review_result(struct review *v, struct xds_identity *ret, struct view *ret_why)
 {
-    struct kube_identity who;
-
-    if (v->result == -EAGAIN && v->call && kube_call_done(v->call)) {
-        if (kube_token_review_result(v->call, &who) < 0)
-            refuse(v, VIEW("the token could not be reviewed"));
-        else if (!who.authenticated)
-            refuse(v, who.error.n ? who.error : VIEW("the token is not valid"));
-        else if (accept_as(v, who.ns, who.service_account) == 0)
-            remember(v);
-    }
+    if (v->result == -EAGAIN && v->call && kube_call_done(v->call))
+        take_answer(v);
     if (v->result == 0)
         *ret = v->identity;
     else if (v->result != -EAGAIN)
         *ret_why = v->why;
     return v->result;
+}
+
+const struct reviewer_stats *reviewer_stats(const struct reviewer *r)
+{
+    return &r->stats;
 }
 
 struct review *review_free(struct review *v)

@@ -2,15 +2,17 @@
 /* Who a caller is: the service account behind a bearer token (audience istio-ca), by the API server's TokenReview or by
  * the issuer's public keys where there is no API server.
  *
- *   struct review *v = review_new(reviewer, headers_value(&s->in, HEADER_AUTHORIZATION), &task);
- *   … woken with KUBE_WAKE:  r = review_result(v, &identity, &why);        // -EAGAIN: not yet, -EACCES: no
+ *   struct review *v = review_new(reviewer, headers_value(&s->in, HEADER_AUTHORIZATION), false, &task);
+ *   … woken with KUBE_WAKE:  r = review_result(v, &identity, &why);   // -EAGAIN: not yet, -EACCES: no, -EIO: ask later
  *   review_free(v);
  *
- * Good answers are remembered for a minute by the token's whole text, so that a proxy that asks for a certificate and
- * then for its configuration costs one review. Tokens are wiped when they are forgotten and never logged.
+ * Good answers are remembered for ten seconds, and never beyond the token's own end, by the token's whole text, so that a
+ * proxy that asks for a certificate and then for its configuration costs one review. A certificate is never given on what
+ * is remembered: `fresh`. Tokens are wiped when they are forgotten and never logged.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/must.h"
@@ -38,7 +40,12 @@ struct reviewer *reviewer_free(struct reviewer *r);                             
 
 /* authorization: the header's value, "Bearer …". Never NULL; what fails at once is a review that is done. The task is
  * woken with KUBE_WAKE when the answer comes later. */
-struct review *review_new(struct reviewer *r, struct view authorization, struct task *wake);
-/* 0, -EAGAIN, -EACCES. Views live as long as the review. */
+struct review *review_new(struct reviewer *r, struct view authorization, bool fresh, struct task *wake);
+/* 0, -EAGAIN, -EACCES, -EIO (nobody could say). Views live as long as the review. */
 int review_result(struct review *v, struct xds_identity *ret, struct view *ret_why) must_check;
 struct review *review_free(struct review *v); /* cancels; NULL */
+
+struct reviewer_stats {
+    uint64_t asked, remembered, refused, failed; /* failed: no answer, or none that can be trusted */
+};
+const struct reviewer_stats *reviewer_stats(const struct reviewer *r);

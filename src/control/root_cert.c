@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-/* See root_cert.h. A queue of namespaces, walked read → write; all of them are looked at again every ten minutes, because
- * somebody may have deleted or changed one.
+/* See root_cert.h. A place is one namespace: whether it exists (from snapshots), what its ConfigMap holds (from the watch),
+ * and when it may be written next. What is to be done follows from these three, at any time anew.
  */
 #include "control/root_cert.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "kube/client.h"
+#include "kube/watch.h"
 #include "net/loop.h"
 #include "net/timer.h"
 #include "wire/node.h"
@@ -20,14 +21,20 @@ enum { EVENT_AGAIN = 1 }; /* and KUBE_WAKE */
 
 #define NAME "istio-ca-root-cert"
 #define KEY "root-cert.pem"
-#define AGAIN (600 * NS_PER_S)
 #define AFTER_FAILURE (10 * NS_PER_S)
+#define AFTER_REFUSAL (600 * NS_PER_S)
+#define FIGHT_FIRST NS_PER_S /* between two repairs of one namespace; doubles */
+#define FIGHT_MOST (64 * NS_PER_S)
+#define FIGHT_OVER (300 * NS_PER_S)
 
 static const struct kube_resource config_maps = {
     .version = {"v1", 2}, .plural = {"configmaps", 10}, .namespaced = true};
 
 struct place { /* one namespace */
-    bool due, seen;
+    bool exists, seen;
+    uint64_t holds;                /* hash of what it has; 0: nothing */
+    uint64_t not_before, repaired; /* loop time */
+    uint64_t pause;                /* after the next repair */
     size_t n;
     char ns[];
 };
@@ -35,112 +42,168 @@ struct place { /* one namespace */
 struct root_cert {
     struct task task;
     struct timer again;
+    struct loop *loop;
     struct kube_client *api;
-    struct view root;
+    struct kube_watch *watch;
+    struct buf roots;
+    uint64_t wanted;   /* hash of roots */
     struct map places; /* namespace → struct place */
-    struct place *now; /* being read or written */
+    struct place *now; /* being written */
     struct kube_call *call;
-    bool writing, forbidden;
+    bool follows, synced, complained;
+    bool simple; /* the server has no server-side apply */
     uint64_t written;
 };
 
-static bool is_right(struct view body, struct view root)
+static uint64_t hash_of(struct view roots)
 {
-    struct node *tree = NULL;
-    struct arena a;
-    bool right;
-
-    arena_init(&a, 0);
-    right = node_parse(&a, body, &tree, NULL) == 0 &&
-            view_eq(node_text(node_get(node_get(tree, VIEW("data")), VIEW(KEY))), root);
-    arena_done(&a);
-    return right;
+    return view_hash(roots) | 1;
 }
 
-/* found: it is there with another content. */
-static void write_one(struct root_cert *r, bool found)
+static struct place *place_of(struct root_cert *r, struct view ns)
 {
-    struct kube_request q = {.verb = found ? KUBE_PATCH : KUBE_CREATE,
+    struct place *p = map_get(&r->places, ns);
+
+    if (p)
+        return p;
+    p = calloc(1, sizeof(*p) + ns.n);
+    must(p != NULL);
+    p->n = ns.n;
+    memcpy(p->ns, ns.p, ns.n);
+    map_put(&r->places, (struct view){p->ns, p->n}, p);
+    return p;
+}
+
+/* ---- writing ---- */
+
+static void write_one(struct root_cert *r, struct place *p)
+{
+    enum kube_verb verb = !r->simple ? KUBE_APPLY : p->holds ? KUBE_PATCH : KUBE_CREATE;
+    struct kube_request q = {.verb = verb,
                              .resource = config_maps,
-                             .ns = {r->now->ns, r->now->n},
-                             .name = found ? VIEW(NAME) : VIEW_NONE};
+                             .ns = {p->ns, p->n},
+                             .name = verb == KUBE_CREATE ? VIEW_NONE : VIEW(NAME)};
     struct buf body = {0};
 
     buf_str(&body, "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"" NAME "\",\"namespace\":");
     buf_json_str(&body, q.ns);
     buf_str(&body, ",\"labels\":{\"istio.io/config\":\"true\"}},\"data\":{\"" KEY "\":");
-    buf_json_str(&body, r->root);
+    buf_json_str(&body, buf_read(&r->roots));
     buf_str(&body, "}}");
     q.body = buf_read(&body);
-    r->writing = true;
+    r->now = p;
     r->call = kube_call_new(r->api, &q, &r->task);
     buf_done(&body);
 }
 
-static void next(struct root_cert *r)
+/* Somebody who changes it as often as we do is met less and less often. */
+static void pause_after_repair(struct root_cert *r, struct place *p)
 {
-    MAP_EACH (&r->places, it) {
-        struct place *p = it->value;
-        if (r->now || r->forbidden || !p->due)
-            continue;
-        p->due = false;
-        r->now = p;
-        r->writing = false;
-        r->call = kube_call_new(
-            r->api,
-            &(struct kube_request){.verb = KUBE_GET, .resource = config_maps, .ns = {p->ns, p->n}, .name = VIEW(NAME)},
-            &r->task);
-    }
+    uint64_t now = loop_now(r->loop);
+
+    p->pause = !p->repaired || now - p->repaired > FIGHT_OVER ? 0
+               : !p->pause                                    ? FIGHT_FIRST
+               : p->pause < FIGHT_MOST                        ? p->pause * 2
+                                                              : FIGHT_MOST;
+    p->repaired = now;
+    p->not_before = now + p->pause;
 }
 
-static void later(struct root_cert *r, struct place *p, int status)
+static void refused(struct root_cert *r, int status)
 {
-    p->due = true;
-    if (r->writing && (status == 403 || status == 405)) {
-        r->forbidden = true;
+    if (!r->complained)
         log_info("ConfigMap " NAME " is not ours to write (status %d): somebody else must put it into every namespace",
                  status);
-        return;
+    r->complained = true;
+    MAP_EACH (&r->places, it) {
+        ((struct place *)it->value)->not_before = loop_now(r->loop) + AFTER_REFUSAL;
     }
-    timer_in(&r->again, AFTER_FAILURE);
 }
 
 static void take_answer(struct root_cert *r)
 {
     struct place *p = r->now;
     int status = kube_call_status(r->call);
-    bool found = status == 200;
+    struct view body = kube_call_body(r->call);
+    bool ending = view_find_view(body, VIEW("NamespaceTerminating")) < body.n;
 
-    if (!r->writing && (found ? !is_right(kube_call_body(r->call), r->root) : status == 404)) {
-        kube_call_free(r->call);
-        write_one(r, found);
-        return;
+    if (status == 200 || status == 201) {
+        r->written++;
+        r->complained = false;
+        p->holds = r->wanted; /* until the watch says otherwise */
+        pause_after_repair(r, p);
+    } else if (status == 415 && !r->simple) {
+        r->simple = true;
+    } else if (status == 404 || ending) {
+        p->exists = false; /* until a snapshot shows it again */
+    } else if (status == 403 || status == 405) {
+        refused(r, status);
+    } else if (status == 409) {
+        p->not_before = loop_now(r->loop) + FIGHT_FIRST; /* the watch will say what it has now */
+    } else {
+        p->not_before = loop_now(r->loop) + AFTER_FAILURE;
     }
     r->call = kube_call_free(r->call);
     r->now = NULL;
-    if (r->writing && (status == 200 || status == 201))
-        r->written++;
-    else if (r->writing ? status != 409 && status != 404 : !found) /* 404: the namespace is gone */
-        later(r, p, status);
-    if (!timer_is_set(&r->again))
-        next(r);
+}
+
+static bool is_wrong(const struct root_cert *r, const struct place *p)
+{
+    return p->exists && p->holds != r->wanted;
+}
+
+static void act(struct root_cert *r)
+{
+    uint64_t now = loop_now(r->loop), next = TIMER_NEVER;
+
+    timer_rest(&r->again);
+    if (r->call || r->follows || !r->synced)
+        return;
+    MAP_EACH (&r->places, it) {
+        struct place *p = it->value;
+        if (!is_wrong(r, p))
+            continue;
+        if (p->not_before <= now) {
+            write_one(r, p);
+            return;
+        }
+        next = p->not_before < next ? p->not_before : next;
+    }
+    if (next != TIMER_NEVER)
+        timer_set(&r->again, next);
+}
+
+/* ---- what there is ---- */
+
+static void drain(struct root_cert *r)
+{
+    struct kube_event e;
+
+    while (kube_watch_next(r->watch, &e)) {
+        if (e.type == KUBE_SYNCED) {
+            r->synced = true;
+        } else if (view_is(e.name, NAME)) {
+            struct view text =
+                e.type == KUBE_SET ? node_text(node_get(node_get(e.node, VIEW("data")), VIEW(KEY))) : VIEW_NONE;
+            place_of(r, e.ns)->holds = text.n ? hash_of(text) : 0;
+        }
+    }
 }
 
 static void root_cert_run(struct task *t, uint32_t events)
 {
     struct root_cert *r = CONTAINER_OF(t, struct root_cert, task);
 
-    if (events & EVENT_AGAIN) {
-        MAP_EACH (&r->places, it) {
-            ((struct place *)it->value)->due = true;
-        }
-        timer_rest(&r->again);
-        next(r);
-    }
-    while (r->call && kube_call_done(r->call))
+    drain(r);
+    if (r->call && kube_call_done(r->call))
         take_answer(r);
-    if (!r->now && !timer_is_set(&r->again))
-        timer_in(&r->again, AGAIN);
+    act(r);
+}
+
+static bool is_ignored(struct view ns)
+{
+    return view_is(ns, "kube-system") || view_is(ns, "kube-public") || view_is(ns, "kube-node-lease") ||
+           view_is(ns, "local-path-storage");
 }
 
 void root_cert_check(struct root_cert *r, const struct mesh_snapshot *snapshot)
@@ -150,39 +213,51 @@ void root_cert_check(struct root_cert *r, const struct mesh_snapshot *snapshot)
     }
     SNAPSHOT_EACH(snapshot, NAMESPACE, namespace, ns)
     {
-        struct view name = ns->o.meta.name;
-        struct place *p = map_get(&r->places, name);
-        if (!p && !ns->o.meta.deleting) {
-            p = calloc(1, sizeof(*p) + name.n);
-            must(p != NULL);
-            p->due = true;
-            p->n = name.n;
-            memcpy(p->ns, name.p, name.n);
-            map_put(&r->places, (struct view){p->ns, p->n}, p);
-        }
-        if (p)
-            p->seen = true;
+        if (!ns->o.meta.deleting && !is_ignored(ns->o.meta.name))
+            place_of(r, ns->o.meta.name)->seen = true;
     }
     MAP_EACH (&r->places, it) {
         struct place *p = it->value;
-        if (!p->seen && p != r->now) {
+        p->exists = p->seen;
+        if (!p->seen && !p->holds && p != r->now) {
             map_del(&r->places, it->key);
             free(p);
         }
     }
-    next(r);
+    task_wake(&r->task, EVENT_AGAIN);
 }
 
-struct root_cert *root_cert_new(struct loop *loop, struct kube_client *api, struct view root_pem)
+void root_cert_set(struct root_cert *r, struct view roots_pem)
 {
+    buf_clear(&r->roots);
+    buf_view(&r->roots, roots_pem);
+    r->wanted = hash_of(roots_pem);
+    MAP_EACH (&r->places, it) {
+        struct place *p = it->value;
+        p->repaired = p->not_before = 0; /* not a fight: we want another one */
+    }
+    task_wake(&r->task, EVENT_AGAIN);
+}
+
+void root_cert_lead(struct root_cert *r, bool leads)
+{
+    r->follows = !leads;
+    task_wake(&r->task, EVENT_AGAIN);
+}
+
+struct root_cert *root_cert_new(struct loop *loop, struct kube_client *api, struct view roots_pem)
+{
+    const struct kube_watch_options options = {.fields = VIEW("metadata.name=" NAME)};
     struct root_cert *r = calloc(1, sizeof(*r));
 
     must(r != NULL);
+    r->loop = loop;
     r->api = api;
-    r->root = root_pem;
     map_init(&r->places, NULL);
     task_init(&r->task, loop, root_cert_run, "root certificates");
     timer_init(&r->again, &r->task, EVENT_AGAIN);
+    root_cert_set(r, roots_pem);
+    r->watch = kube_watch_with(api, &config_maps, &options, &r->task);
     return r;
 }
 
@@ -191,10 +266,12 @@ struct root_cert *root_cert_free(struct root_cert *r)
     if (!r)
         return NULL;
     kube_call_free(r->call);
+    kube_watch_free(r->watch);
     MAP_EACH (&r->places, it) {
         free(it->value);
     }
     map_done(&r->places);
+    buf_done(&r->roots);
     timer_done(&r->again);
     task_done(&r->task);
     free(r);
@@ -204,4 +281,14 @@ struct root_cert *root_cert_free(struct root_cert *r)
 uint64_t root_cert_written(const struct root_cert *r)
 {
     return r->written;
+}
+
+uint32_t root_cert_missing(const struct root_cert *r)
+{
+    uint32_t n = 0;
+
+    MAP_EACH (&r->places, it) {
+        n += is_wrong(r, it->value);
+    }
+    return n;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* TLS as a plan asks for it: which identity, whom to trust, what to offer. Keys and certificates are named, not held:
- * "default" and "ROOTCA" are the workload's own (trust/), "kubernetes://name" comes as a struct tls_secret over SDS,
+ * "default" and "ROOTCA" are the workload's own (trust/; the control plane may send ROOTCA over SDS), "kubernetes://name" comes as a struct tls_secret over SDS,
  * "file-cert:/chain.pem~/key.pem" and "file-root:/ca.pem" are read by the proxy; "file-root:system" is the trust store of the
  * operating system.
  */

@@ -2,6 +2,10 @@
 /* Certificates and configuration of a running proxy: the CA is asked for a certificate (trust/rotation.h) while the xDS
  * stream is opened (xds/client.h); the first plan goes to the workers once both are there, so that no listener is open
  * before it can prove who it is. Later certificates and plans go to them as they come.
+ *
+ * Roots come three ways: a mounted file, read again as the kubelet changes it; the CA's answer; and, once the xDS stream is
+ * there, the control plane's word (SDS resource ROOTCA), which replaces the other two for workloads, so that a root can also be
+ * taken away. The control plane itself is believed under any of the three: who was away while the root changed must get back.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +18,7 @@
 #include "plan/plan.h"
 #include "proxy/proxy_impl.h"
 #include "trust/csr.h"
+#include "trust/roots.h"
 #include "trust/spiffe.h"
 
 #define TOKEN_EVERY (30 * NS_PER_S)
@@ -46,18 +51,24 @@ static void refresh_token(struct proxy *p)
     timer_in(&p->token_timer, TOKEN_EVERY);
 }
 
+/* 0 also when it is what we have. */
 static int read_root(struct proxy *p)
 {
     struct buf pem = {0};
+    struct tls_trust *fresh = NULL;
     const char *why = "cannot be read";
     int r = read_all(p->options->root_path, &pem, LIMIT_CERT_CHAIN_BYTES);
     struct view v = buf_read(&pem);
-    if (r == 0)
-        r = tls_trust_new(&v, 1, &p->root, &why);
+    if (r == 0 && (!p->root || !view_eq(v, tls_trust_pem(p->root))))
+        r = tls_trust_new(&v, 1, &fresh, &why);
     buf_done(&pem);
     if (r < 0)
-        log_error("root certificate %s: %s", p->options->root_path, why);
-    return r;
+        log_error("root certificate %s: %s%s", p->options->root_path, why, p->root ? "; the last one stays" : "");
+    if (!fresh)
+        return r;
+    tls_trust_unref(p->root);
+    p->root = fresh;
+    return 0;
 }
 
 static int start_rotation(struct proxy *p)
@@ -81,6 +92,8 @@ static int start_rotation(struct proxy *p)
             &p->arena, &(struct spiffe){spiffe_trust_domain(&p->arena, o->trust_domain), o->ns, o->service_account}),
     };
     p->rotation = rotation_new(&config, &p->task, PROXY_CONTROL);
+    if (p->rotation)
+        rotation_set_ca_trust(p->rotation, p->root); /* which may be read again */
     return p->rotation ? 0 : -EINVAL;
 }
 
@@ -123,15 +136,84 @@ int control_start(struct proxy *p)
     return r == 0 ? start_xds(p) : r;
 }
 
-/* Roots: the mounted file, and what the CA returned with the certificate if that is another one (root rotation). */
-static struct tls_trust *both_roots(struct proxy *p)
+/* ---- roots ---- */
+
+static struct view told_roots(const struct proxy *p)
 {
-    struct tls_trust *theirs = rotation_trust(p->rotation), *both;
-    const char *why;
-    if (!theirs || view_eq(view_trim(tls_trust_pem(theirs)), view_trim(tls_trust_pem(p->root))))
-        return tls_trust_ref(p->root);
-    struct view pems[] = {tls_trust_pem(p->root), tls_trust_pem(theirs)};
-    return tls_trust_new(pems, 2, &both, &why) == 0 ? both : tls_trust_ref(p->root);
+    const struct plan *plan = p->xds ? xds_client_plan(p->xds) : NULL;
+    struct name_ref name = name_ref(VIEW("ROOTCA"));
+    const struct tls_secret *s = plan ? plan_secret(plan, &name) : NULL;
+    return s ? s->trusted_ca : VIEW_NONE;
+}
+
+static bool says(const struct tls_trust *t, struct view pem)
+{
+    return t && view_eq(view_trim(tls_trust_pem(t)), view_trim(pem));
+}
+
+/* A trust of the roots in `pem`, unless *now is just that. */
+static bool turn_trust(struct tls_trust **now, struct view pem)
+{
+    struct tls_trust *fresh = NULL;
+    const char *why = "";
+    if (says(*now, pem))
+        return false;
+    if (tls_trust_new(&pem, 1, &fresh, &why) < 0) {
+        log_error("new roots: %s; the last ones stay", why);
+        return false;
+    }
+    tls_trust_unref(*now);
+    *now = fresh;
+    return true;
+}
+
+/* Whether any of the three is another than the last time. */
+static bool roots_changed(struct proxy *p, struct view told)
+{
+    struct tls_trust *theirs = rotation_trust(p->rotation);
+    uint64_t from[] = {tls_trust_generation(p->root), theirs ? tls_trust_generation(theirs) : 0, view_hash(told)};
+    uint64_t hash = view_hash(view_make(from, sizeof(from)));
+    bool changed = hash != p->roots_from;
+    p->roots_from = hash;
+    return changed;
+}
+
+/* Workloads' roots changed: true. */
+static bool turn_roots(struct proxy *p)
+{
+    struct view told = told_roots(p);
+    struct tls_trust *theirs = rotation_trust(p->rotation);
+    struct buf all = {0};
+    const char *why = "";
+    bool workloads;
+    if (!roots_changed(p, told))
+        return false;
+    if (roots_read(tls_trust_pem(p->root), &all, &why) < 0)
+        buf_view(&all, tls_trust_pem(p->root)); /* read_root found them good */
+    if (theirs)
+        roots_add(&all, tls_trust_pem(theirs));
+    workloads = turn_trust(&p->trust, told.n ? told : buf_read(&all));
+    roots_add(&all, told);
+    if (turn_trust(&p->above, buf_read(&all))) {
+        rotation_set_ca_trust(p->rotation, p->above);
+        if (p->xds_tls && tls_context_set_trust(p->xds_tls, p->above) < 0)
+            log_error("the new roots are not used for discovery");
+    }
+    buf_done(&all);
+    return workloads;
+}
+
+static void post_identity(struct proxy *p)
+{
+    proxy_post_all(p, &(struct worker_letter){.kind = WORKER_IDENTITY, .identity = p->identity, .trust = p->trust});
+}
+
+static void take_roots(struct proxy *p)
+{
+    if (p->rotation && p->identity && turn_roots(p)) {
+        log_info("trusted roots changed");
+        post_identity(p);
+    }
 }
 
 static void take_certificate(struct proxy *p)
@@ -141,15 +223,13 @@ static void take_certificate(struct proxy *p)
         return;
     tls_identity_unref(p->identity);
     p->identity = tls_identity_ref(now);
-    struct tls_trust *trust = both_roots(p);
-    tls_trust_unref(p->trust);
-    p->trust = trust;
+    (void)turn_roots(p);
     if (!p->first_cert)
         p->first_cert = loop_now(p->loop);
     struct view id = tls_identity_spiffe(now);
     log_info("certificate for %.*s, renewed in %llu s", VIEW_ARGS(id),
              (unsigned long long)((rotation_renews_at(p->rotation) - loop_wall(p->loop)) / NS_PER_S));
-    proxy_post_all(p, &(struct worker_letter){.kind = WORKER_IDENTITY, .identity = p->identity, .trust = p->trust});
+    post_identity(p);
 }
 
 static void take_plan(struct proxy *p)
@@ -165,9 +245,13 @@ static void take_plan(struct proxy *p)
 void control_run(struct proxy *p, uint32_t events)
 {
     take_certificate(p);
+    take_roots(p);
     take_plan(p);
-    if ((events & PROXY_TOKEN) && p->xds)
+    if ((events & PROXY_TOKEN) && p->xds) {
         refresh_token(p);
+        if (p->root && read_root(p) == 0)
+            take_roots(p);
+    }
 }
 
 void control_stop(struct proxy *p)
@@ -180,5 +264,6 @@ void control_stop(struct proxy *p)
     p->resolver = resolver_free(p->resolver);
     p->identity = tls_identity_unref(p->identity);
     p->trust = tls_trust_unref(p->trust);
+    p->above = tls_trust_unref(p->above);
     p->root = tls_trust_unref(p->root);
 }

@@ -50,7 +50,9 @@ struct proxy {
     struct rotation *rotation;
     struct tls_trust *root; /* root-cert.pem */
     struct tls_identity *identity;
-    struct tls_trust *trust;
+    struct tls_trust *trust; /* of workloads */
+    struct tls_trust *above; /* of the control plane */
+    uint64_t roots_from;     /* hash of what both were made of */
     struct tls_context *xds_tls;
     struct xds_client *xds;
     uint64_t first_cert, first_plan; /* loop time; 0: not yet */

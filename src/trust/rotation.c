@@ -28,7 +28,7 @@ struct rotation {
     struct ca_client *client;
     struct buf key_pem; /* of the request under way */
     struct tls_identity *identity;
-    struct tls_trust *trust;
+    struct tls_trust *trust, *ca_trust; /* told by the CA; for it, when it changed */
     uint64_t renews_at;
     uint32_t failures;
     struct buf why;
@@ -154,6 +154,7 @@ struct rotation *rotation_free(struct rotation *r)
     buf_done(&r->why);
     tls_identity_unref(r->identity);
     tls_trust_unref(r->trust);
+    tls_trust_unref(r->ca_trust);
     mem_free(r);
     return NULL;
 }
@@ -166,6 +167,14 @@ struct tls_identity *rotation_identity(const struct rotation *r)
 struct tls_trust *rotation_trust(const struct rotation *r)
 {
     return r->trust;
+}
+
+void rotation_set_ca_trust(struct rotation *r, struct tls_trust *trust)
+{
+    tls_trust_ref(trust);
+    tls_trust_unref(r->ca_trust);
+    r->ca_trust = trust;
+    r->config.ca.trust = trust;
 }
 
 uint64_t rotation_renews_at(const struct rotation *r)

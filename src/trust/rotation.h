@@ -31,9 +31,11 @@ struct rotation *rotation_new(const struct rotation_config *config, struct task 
 struct rotation *rotation_free(struct rotation *r);               /* NULL */
 struct tls_identity *rotation_identity(const struct rotation *r); /* borrowed; NULL before the first */
 struct tls_trust *rotation_trust(const struct rotation *r);       /* root that the CA returned; NULL before */
-uint64_t rotation_renews_at(const struct rotation *r);            /* wall ns; 0: not known */
-struct view rotation_why(const struct rotation *r);               /* of the last failure; empty: none */
-uint32_t rotation_failures(const struct rotation *r);             /* in a row */
+/* Roots that the CA's own server certificate must chain to from the next request on; referenced. */
+void rotation_set_ca_trust(struct rotation *r, struct tls_trust *trust);
+uint64_t rotation_renews_at(const struct rotation *r); /* wall ns; 0: not known */
+struct view rotation_why(const struct rotation *r);    /* of the last failure; empty: none */
+uint32_t rotation_failures(const struct rotation *r);  /* in a row */
 
 /* When a certificate is to be renewed, wall ns. */
 uint64_t rotation_due(uint64_t not_before, uint64_t not_after, struct rng *rng);

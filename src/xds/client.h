@@ -6,7 +6,7 @@
  *   … woken with BIT_PLAN:  const struct plan *p = xds_client_plan(x);     // NULL until the first complete one
  *   xds_client_free(x);
  *
- * It subscribes to CDS, EDS, LDS, RDS (and SDS for kubernetes:// names), acknowledges or refuses each response as a whole
+ * It subscribes to CDS, EDS, LDS, RDS (and SDS for kubernetes:// names and ROOTCA), acknowledges or refuses each response as a whole
  * with the sentence of the decoder, and publishes a plan when it is complete: every EDS cluster has its endpoints and
  * every listener its route table. So a listener is never used before what it names is there. What stays incomplete for
  * XDS_WARM_MS is published as it is (and answers 503 or 404 where something is missing).

@@ -181,6 +181,7 @@ static void want_of_chain(struct xds_state *s, const struct filter_chain *c)
 
 static void want_all(struct xds_state *s)
 {
+    want(s, RESOURCE_SECRET, VIEW("ROOTCA")); /* a control plane that has none of it says so, and nothing waits for it */
     PLAN_EACH(s->got, RESOURCE_CLUSTER, r)
     {
         const struct cluster *c = (const struct cluster *)r;

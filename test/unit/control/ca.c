@@ -35,7 +35,7 @@ struct fixture {
     struct control *control;
     struct task task;
     struct http_conn *conn;
-    struct buf csr;
+    struct buf csr, foreign; /* foreign: asks for somebody else's identity */
 };
 
 static void run(struct task *t, uint32_t events)
@@ -58,7 +58,9 @@ static void init(struct fixture *f)
     token_key_jwks(f->key, &jwks);
     assert_int_equal(token_keys_from_jwks(buf_read(&jwks), &f->keys, &why), 0);
     buf_done(&jwks);
-    assert_int_equal(csr_new(VIEW("spiffe://cluster.local/ns/kube-system/sa/admin"), &key, &f->csr), 0);
+    assert_int_equal(csr_new(VIEW("spiffe://cluster.local/ns/default/sa/reviews"), &key, &f->csr), 0);
+    buf_wipe(&key);
+    assert_int_equal(csr_new(VIEW("spiffe://cluster.local/ns/kube-system/sa/admin"), &key, &f->foreign), 0);
     buf_wipe(&key);
     config.loop = f->loop;
     config.ca = f->ca;
@@ -79,12 +81,13 @@ static void done(struct fixture *f)
     token_key_free(f->other_key);
     token_keys_unref(f->keys);
     buf_done(&f->csr);
+    buf_done(&f->foreign);
     sim_free(f->sim);
 }
 
 struct ask {
     const char *path, *audience;
-    bool other_key, expired, no_token, garbage, impersonate;
+    bool other_key, expired, no_token, garbage, impersonate, foreign;
     int64_t seconds;
     size_t padding;
 };
@@ -116,7 +119,7 @@ static struct grpc_call *call(struct fixture *f, const struct ask *q)
         buf_char(&junk, 'x');
     if (q->garbage)
         buf_str(&junk, "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n");
-    pb_write_bytes(&message, 1, buf_len(&junk) ? buf_read(&junk) : buf_read(&f->csr));
+    pb_write_bytes(&message, 1, buf_len(&junk) ? buf_read(&junk) : buf_read(q->foreign ? &f->foreign : &f->csr));
     pb_write_u64(&message, 3, (uint64_t)q->seconds);
     if (q->impersonate)
         pb_write_bytes(&message, 4, VIEW("\x0a\x16\x0a\x14ImpersonatedIdentity"));
@@ -129,7 +132,7 @@ static struct grpc_call *call(struct fixture *f, const struct ask *q)
     return c;
 }
 
-static void a_token_gets_a_certificate_for_its_own_account_whatever_the_request_says(void **state)
+static void a_token_gets_a_certificate_for_its_own_account(void **state)
 {
     struct fixture f;
     struct grpc_call *c;
@@ -167,7 +170,9 @@ static void everything_else_is_refused(void **state)
         {{.audience = "vault"}, GRPC_UNAUTHENTICATED},
         {{.expired = true}, GRPC_UNAUTHENTICATED},
         {{.impersonate = true}, GRPC_UNAUTHENTICATED},
+        {{.foreign = true}, GRPC_PERMISSION_DENIED},
         {{.garbage = true}, GRPC_INVALID_ARGUMENT},
+        {{.seconds = 91 * 86400}, GRPC_INVALID_ARGUMENT},
         {{.padding = LIMIT_CSR_BYTES + 1}, GRPC_INVALID_ARGUMENT},
         {{.seconds = -1}, GRPC_INVALID_ARGUMENT},
         {{.seconds = INT64_C(100) * 365 * 86400}, GRPC_INVALID_ARGUMENT},
@@ -196,7 +201,7 @@ static void everything_else_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_token_gets_a_certificate_for_its_own_account_whatever_the_request_says),
+        cmocka_unit_test(a_token_gets_a_certificate_for_its_own_account),
         cmocka_unit_test(everything_else_is_refused),
     };
 
