@@ -99,7 +99,7 @@ class Cluster(Mesh):
     world = "cluster"
     apps = "/apps"
     bookinfo = "/usr/local/bin/bookinfo"
-    capture = "cni0"
+    capture = "any"
     numbers = itertools.count(1)
 
     def __init__(self, machine, name, manifests="", files=(), inject=False, images="", up=()):

@@ -27,7 +27,7 @@ def test_no_plaintext_http_between_meshed_pods(mesh):
     done = {}
 
     def capture():
-        done["out"] = mesh.node("timeout", "6", "tcpdump", "-i", mesh.capture, "-A", "-s", "0", "-l", "tcp", check=False).stdout
+        done["out"] = mesh.node("timeout", "6", "tcpdump", "-n", "-i", mesh.capture, "-A", "-s", "0", "-l", "tcp", check=False).stdout
     t = threading.Thread(target=capture)
     t.start()
     time.sleep(1.5)
