@@ -58,6 +58,8 @@ static const char usage[] =
     "  --xds-tls-port N      xDS and CA over TLS (15012)\n"
     "  --debug-port N        /metrics, /debug/… (15014)\n"
     "  --ready-port N        /ready (8080)\n"
+    "  --webhook-port N      webhooks of the API server (15017 with --in-cluster and --kubeconfig)\n"
+    "  --revision NAME       of this control plane (default, or $REVISION)\n"
     "  --log LEVEL           error, warn, info, debug (info)\n"
     "  --log-json            one JSON object a line\n"
     "  --version, --help\n";
@@ -79,6 +81,8 @@ enum option_id {
     OPT_XDS_TLS_PORT,
     OPT_DEBUG_PORT,
     OPT_READY_PORT,
+    OPT_WEBHOOK_PORT,
+    OPT_REVISION,
     OPT_LOG,
     OPT_LOG_JSON,
     OPT_VERSION,
@@ -103,6 +107,8 @@ static const struct option longs[] = {
     {"xds-tls-port", required_argument, NULL, OPT_XDS_TLS_PORT},
     {"debug-port", required_argument, NULL, OPT_DEBUG_PORT},
     {"ready-port", required_argument, NULL, OPT_READY_PORT},
+    {"webhook-port", required_argument, NULL, OPT_WEBHOOK_PORT},
+    {"revision", required_argument, NULL, OPT_REVISION},
     {"log", required_argument, NULL, OPT_LOG},
     {"log-json", no_argument, NULL, OPT_LOG_JSON},
     {"version", no_argument, NULL, OPT_VERSION},
@@ -287,7 +293,9 @@ static void name_pod(struct program *p)
 
 static int configure(struct program *p)
 {
-    const char *cluster = getenv("CLUSTER_ID");
+    const char *cluster = getenv("CLUSTER_ID"), *revision = getenv("REVISION");
+    bool cluster_near =
+        option(p, OPT_IN_CLUSTER, NULL) || option(p, OPT_KUBECONFIG, NULL) || option(p, OPT_CONTEXT, NULL);
     enum log_level level;
 
     if (log_parse_level(option(p, OPT_LOG, "info"), &level) < 0)
@@ -301,8 +309,9 @@ static int configure(struct program *p)
     if (address(p, OPT_XDS_PORT, "15010", &p->config.xds_plain) ||
         address(p, OPT_XDS_TLS_PORT, "15012", &p->config.xds_tls) ||
         address(p, OPT_DEBUG_PORT, "15014", &p->config.debug) || address(p, OPT_READY_PORT, "8080", &p->config.ready) ||
-        load_keys(p))
+        address(p, OPT_WEBHOOK_PORT, cluster_near ? "15017" : "0", &p->config.webhook) || load_keys(p))
         return EXIT_FAILURE;
+    p->config.revision = view_of(option(p, OPT_REVISION, revision && *revision ? revision : "default"));
     p->loop = loop_new(&(struct loop_options){.name = "control"});
     if (!p->loop)
         return fail("event loop", strerror(errno));

@@ -16,7 +16,9 @@
 #include "control/review.h"
 #include "control/root_cert.h"
 #include "control/source.h"
+#include "control/status.h"
 #include "control/store.h"
+#include "control/webhook/webhook.h"
 #include "http/stream.h"
 #include "kube/client.h"
 #include "kube/lease.h"
@@ -48,7 +50,9 @@ struct control {
     struct source_kube *kube;
     struct kube_lease *lease; /* of the one replica that writes; NULL: there is only one */
     struct root_cert *roots;
+    struct status *status;
     struct source_file *files;
+    struct webhook *webhook;
     struct tls_context *tls;
     struct port *ports[PORTS]; /* plain, TLS, debug, ready */
     struct list admissions;
@@ -244,11 +248,17 @@ static void control_run(struct task *t, uint32_t events)
         tell_lead(c);
         if (c->roots)
             root_cert_lead(c->roots, kube_lease_held(c->lease));
+        if (c->status)
+            status_lease(c->status);
     }
     if (events & EVENT_STORE) {
         push_snapshot(c->push, store_take(c->store));
         if (c->roots && push_now(c->push))
             root_cert_check(c->roots, push_now(c->push)->mesh);
+        if (c->status)
+            status_snapshot(c->status);
+        if (c->webhook && push_now(c->push))
+            webhook_snapshot(c->webhook, push_now(c->push)->mesh);
     }
     if (events & EVENT_PROXY)
         push_proxies(c->push);
@@ -295,6 +305,23 @@ static int open_ports(struct control *c, const char **ret_why)
     return 0;
 }
 
+static int open_webhook(struct control *c, const char **ret_why)
+{
+    const struct control_config *f = &c->config;
+
+    if (f->webhook.family == ADDR_NONE || !c->authority || !f->kube)
+        return 0;
+    return webhook_new(&(struct webhook_config){.loop = f->loop,
+                                                .http = c->http,
+                                                .kube = f->kube,
+                                                .authority = c->authority,
+                                                .at = f->webhook,
+                                                .revision = f->revision.n ? f->revision : VIEW("default"),
+                                                .ns = f->home.n ? f->home : VIEW("istio-system"),
+                                                .cluster_id = f->cluster_id},
+                       &c->webhook, ret_why);
+}
+
 static int start(struct control *c, const char **ret_why)
 {
     struct loop *l = c->config.loop;
@@ -319,10 +346,20 @@ static int start(struct control *c, const char **ret_why)
         c->roots = root_cert_new(l, c->config.kube, authority_roots(c->authority));
     if (c->roots)
         root_cert_lead(c->roots, kube_lease_held(c->lease));
+    if (r == 0 && c->config.kube)
+        c->status = status_new(&(struct status_config){.loop = l,
+                                                       .api = c->config.kube,
+                                                       .store = c->store,
+                                                       .xds = c->xds,
+                                                       .push = c->push,
+                                                       .instance = c->config.pod,
+                                                       .lease = c->lease});
     if (r == 0 && c->config.config) {
         *ret_why = "the folder of configuration cannot be read";
         r = source_file_new(l, c->config.config, c->store, &c->files);
     }
+    if (r == 0)
+        r = open_webhook(c, ret_why);
     if (r < 0)
         return r;
     c->debug = debug_new(&(struct debug_config){.loop = l,
@@ -332,6 +369,7 @@ static int start(struct control *c, const char **ret_why)
                                                 .authority = c->authority,
                                                 .ca_service = c->ca,
                                                 .kube = c->kube,
+                                                .webhook = c->webhook,
                                                 .cluster_id = c->config.cluster_id});
     return open_ports(c, ret_why);
 }
@@ -370,6 +408,7 @@ struct control *control_free(struct control *c)
     if (!c)
         return NULL;
     c->lease = kube_lease_free(c->lease); /* first: it may need the loop once more */
+    c->status = status_free(c->status);
     LIST_EACH (&c->admissions, struct admission, link, a) {
         admission_free(a);
     }
@@ -379,6 +418,7 @@ struct control *control_free(struct control *c)
     for (int i = 0; i < PORTS; i++)
         port_free(c->ports[i]);
     debug_free(c->debug);
+    webhook_free(c->webhook);
     root_cert_free(c->roots);
     source_kube_free(c->kube);
     source_file_free(c->files);
@@ -401,6 +441,8 @@ struct store *control_store(struct control *c)
 
 const struct addr *control_addr(const struct control *c, uint16_t standard_port)
 {
+    if (standard_port == 15017)
+        return c->webhook ? webhook_addr(c->webhook) : NULL;
     static const uint16_t standard[PORTS] = {15010, 15012, 15014, 8080};
 
     for (int i = 0; i < PORTS; i++)

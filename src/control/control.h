@@ -31,6 +31,7 @@ struct control_config { /* texts and pointers must outlive the control plane */
     struct addr xds_tls;      /* 15012: needs ca */
     struct addr debug;        /* 15014 */
     struct addr ready;        /* 8080 */
+    struct addr webhook;      /* 15017: needs ca and kube */
     struct kube_client *kube; /* objects and token reviews; or */
     const char *config;       /* a folder or file; both may be given, or none (tests: control_store) */
     struct token_keys *keys;  /* who signed tokens, where there is no kube; NULL: TokenReview */
@@ -38,6 +39,7 @@ struct control_config { /* texts and pointers must outlive the control plane */
     struct authority *authority; /* has a CA already; or */
     struct ca *ca;               /* one that stays: simulations; neither: no CA and no TLS */
     struct view trust_domain, cluster_id;
+    struct view revision; /* of webhooks and injection; empty: default */
     struct view pod, home; /* our name among replicas and the namespace of the Lease that elects one; without: the only one */
     bool open; /* nobody needs to prove who he is: simulations */
 };

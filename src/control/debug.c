@@ -13,6 +13,7 @@
 #include "control/reply.h"
 #include "control/source.h"
 #include "control/store.h"
+#include "control/webhook/webhook.h"
 #include "http/stream.h"
 #include "net/loop.h"
 #include "plan/print.h"
@@ -131,6 +132,8 @@ static void print_metrics(struct debug *d, struct buf *out)
 #define SET(name, help, labels, value) gauge_set(d->gauges[i++], (int64_t)(value));
     FIGURES(SET, SET)
     metrics_render(d->metrics, out);
+    if (d->config.webhook)
+        webhook_print_metrics(d->config.webhook, out);
 }
 
 /* ---- proxies ---- */

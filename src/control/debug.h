@@ -18,9 +18,10 @@ struct debug;
 struct push;
 struct source_kube;
 struct store;
+struct webhook;
 struct xds_server;
 
-struct debug_config { /* pointers must outlive it; ca_service, kube, authority may be NULL */
+struct debug_config { /* pointers must outlive it; ca_service, kube, authority, webhook may be NULL */
     struct loop *loop;
     struct store *store;
     struct push *push;
@@ -28,6 +29,7 @@ struct debug_config { /* pointers must outlive it; ca_service, kube, authority m
     struct authority *authority;
     struct ca_service *ca_service;
     struct source_kube *kube;
+    const struct webhook *webhook;
     struct view cluster_id;
 };
 
