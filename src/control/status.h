@@ -38,8 +38,7 @@ struct status_config { /* pointers and texts must outlive it */
     struct xds_server *xds;
     struct push *push;
     struct view instance;           /* this replica, for Events: the pod's name; empty: weft-control */
-    struct view lease_ns;           /* where the Lease weft-leader is; empty: there is nobody else (a sandbox) */
-    const struct kube_lease *lease; /* held by somebody else; wins over lease_ns; NULL: see lease_ns */
+    const struct kube_lease *lease; /* who holds it writes; NULL: there is only this one */
 };
 
 struct status_stats {
@@ -54,4 +53,5 @@ struct status_stats {
 struct status *status_new(const struct status_config *config) __attribute__((returns_nonnull));
 struct status *status_free(struct status *s); /* before the push, the store and the API client; NULL */
 void status_snapshot(struct status *s);       /* push_now() is another one */
+void status_lease(struct status *s);          /* the lease was won or lost */
 const struct status_stats *status_stats(struct status *s);

@@ -43,7 +43,7 @@ struct status_condition {
 /* A whole status: what it should be, or what it is. Texts are borrowed or in the arena that was given. */
 struct status_text {
     struct status_condition conditions[STATUS_TYPES];
-    struct view messages; /* validationMessages as JSON: an array; empty: none */
+    struct view messages; /* validationMessages: CODE/LEVEL behind commas; empty: none */
     struct view foreign;  /* conditions of other types as JSON, each behind a comma */
     int64_t generation;   /* observedGeneration */
 };
@@ -52,7 +52,7 @@ struct status_text {
 struct status_verdict {
     struct buf accepted;        /* warnings, or why it is not accepted */
     struct buf refs;            /* what it names and is not there */
-    struct buf messages;        /* validationMessages: JSON objects behind commas */
+    struct buf messages;        /* CODE/LEVEL, each once, behind commas */
     const char *refused, *lost; /* reasons of Accepted and ResolvedRefs when they are False; NULL: they are not */
     uint32_t n, cut;            /* diagnostics; those that no longer fit */
 };

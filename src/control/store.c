@@ -252,7 +252,7 @@ void store_put_json(struct store *st, struct view json)
             put(st, batch, o, VIEW_NONE);
             tell(st);
         } else {
-            reject(st, buf_read(&key), &diags);
+            remember(reject(st, buf_read(&key), &diags), &k, tree);
         }
     }
     buf_done(&key);
