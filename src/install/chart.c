@@ -126,6 +126,7 @@ static void add_namespace(struct render *r)
     meta = node_make(a, tree, "metadata", NODE_MAP);
     node_set_str(a, meta, "name", r->chart->ns);
     struct node *labels = node_make(a, meta, "labels", NODE_MAP);
+    node_set_str(a, labels, "app.kubernetes.io/managed-by", VIEW("weft"));
     node_set_str(a, labels, "app.kubernetes.io/part-of", VIEW("weft"));
     *ARENA_PUSH(a, r->chart->objects, r->chart->n) =
         (struct chart_object){.kind = &installed_kinds[0], .name = r->chart->ns, .tree = tree};
