@@ -13,7 +13,7 @@ static const struct enum_word mode_words[] = {
     {"MUTUAL", SERVER_TLS_MUTUAL},
     {"ISTIO_MUTUAL", SERVER_TLS_ISTIO_MUTUAL},
     {"AUTO_PASSTHROUGH", SERVER_TLS_AUTO_PASSTHROUGH, "meshes over several networks are not available yet"},
-    {"OPTIONAL_MUTUAL", SERVER_TLS_OPTIONAL_MUTUAL, "use SIMPLE or MUTUAL"},
+    {"OPTIONAL_MUTUAL", SERVER_TLS_OPTIONAL_MUTUAL},
     {NULL},
 };
 static const struct enum_word version_words[] = {
@@ -21,20 +21,28 @@ static const struct enum_word version_words[] = {
     {"TLSV1_2", TLS_VERSION_1_2},   {"TLSV1_3", TLS_VERSION_1_3}, {NULL},
 };
 
+static const char *mode_word(const struct server_tls *t)
+{
+    for (const struct enum_word *w = mode_words; w->word; w++)
+        if (w->value == (int)t->mode)
+            return w->word;
+    return "";
+}
+
 static void check_tls(struct decoder *d, void *msg, const struct node *n, const struct place *at)
 {
     struct server_tls *t = msg;
     t->has_mode = node_get(n, VIEW("mode")) != NULL;
     bool files = t->server_certificate.n && t->private_key.n, any_file = t->server_certificate.n || t->private_key.n;
-    bool own = t->mode == SERVER_TLS_SIMPLE || t->mode == SERVER_TLS_MUTUAL;
+    bool mutual = t->mode == SERVER_TLS_MUTUAL || t->mode == SERVER_TLS_OPTIONAL_MUTUAL;
+    bool own = mutual || t->mode == SERVER_TLS_SIMPLE;
     if (t->has_mode && own && !t->credential_name.n && !files)
         decode_bad(d, n, at, "tls mode %s needs `credentialName`, or `serverCertificate` and `privateKey`",
-                   t->mode == SERVER_TLS_SIMPLE ? "SIMPLE" : "MUTUAL");
-    else if (t->mode == SERVER_TLS_MUTUAL && !t->credential_name.n && !t->ca_certificates.n)
-        decode_bad(d, n, at, "tls mode MUTUAL with files needs `caCertificates` too");
+                   mode_word(t));
+    else if (mutual && !t->credential_name.n && !t->ca_certificates.n)
+        decode_bad(d, n, at, "tls mode %s with files needs `caCertificates` too", mode_word(t));
     if (t->has_mode && !own && (t->credential_name.n || any_file || t->ca_certificates.n))
-        decode_bad(d, n, at, "tls mode %s uses no certificates of its own",
-                   t->mode == SERVER_TLS_ISTIO_MUTUAL ? "ISTIO_MUTUAL" : "PASSTHROUGH");
+        decode_bad(d, n, at, "tls mode %s uses no certificates of its own", mode_word(t));
     if (t->credential_name.n && any_file)
         decode_bad_field(d, n, at, "credentialName", "`credentialName` and certificate files exclude each other");
     if (t->min_version && t->max_version && t->min_version > t->max_version)

@@ -207,14 +207,13 @@ static enum step_result connection_secure(void *self)
         return STEP_NEXT;
     }
     struct tls_context *context;
-    const char *why;
     struct tls_options options = {.timeout = 15 * NS_PER_S};
     struct tls_san *sans = NULL;
     struct tls_server *tls = c->chain->tls;
     int r = tls_sans_of(&c->arena, &tls->common, &sans, &options.n_sans);
     options.sans = sans;
     if (r == 0)
-        r = tls_shelf_server(&c->worker->tls, c->worker->now ? c->worker->now->plan : NULL, tls, &context, &why);
+        r = tls_shelf_server(&c->worker->tls, c->worker->now ? c->worker->now->plan : NULL, tls, &context, &c->why);
     if (r == 0)
         r = tls_accept(context, c->conn, &options, &c->conn);
     if (r < 0)

@@ -70,6 +70,7 @@ struct connection {
     struct addr destination; /* original destination, else local */
     enum spoken spoken;
     enum end_reason reason;
+    const char *why; /* static text: why TLS could not even begin; else NULL */
     struct access_logger *loggers[CONNECTION_LOGS];
     uint32_t n_loggers;
     bool redirected; /* destination came from the kernel's NAT */

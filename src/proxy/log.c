@@ -259,6 +259,8 @@ void log_connection(struct connection *c)
         log_connection_open(c);
     if (c->conn && conn_error(c->conn))
         e.upstream_failure = conn_error_text(c->conn);
+    else if (c->why)
+        e.upstream_failure = view_of(c->why);
     write_tcp(c, c->reason, &e);
 }
 

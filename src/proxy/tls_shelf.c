@@ -5,10 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "net/loop.h"
 
 struct shelved {
@@ -16,7 +18,12 @@ struct shelved {
     struct tls_context *context;
     struct view identity, trust; /* names, in key */
     struct buf key;
+    bool stale;         /* a secret or a file has changed: made anew at the next use, if that succeeds */
+    uint64_t looked_at; /* when the files' stamp was taken */
+    uint64_t stamp;     /* of the files, 0: from none */
 };
+
+#define LOOK_AT_FILES_EVERY NS_PER_S /* a renewed file may be found that late; saves system calls at each connection */
 
 void tls_shelf_init(struct tls_shelf *s, struct loop *loop)
 {
@@ -71,19 +78,62 @@ void tls_shelf_renew(struct tls_shelf *s, struct tls_identity *identity, struct 
     }
 }
 
+static bool is_secret(struct view name)
+{
+    return name.n && !is_workload(name) && !is_root(name) && !view_starts(name, VIEW("file-"));
+}
+
 static bool secret_changed(const struct plan *before, const struct plan *after, struct view name)
 {
-    if (!name.n || is_workload(name) || is_root(name))
-        return false;
     struct name_ref ref = name_ref(name);
-    return !before || plan_secret(before, &ref) != plan_secret(after, &ref);
+    return is_secret(name) && (!before || plan_secret(before, &ref) != plan_secret(after, &ref));
+}
+
+static bool secret_gone(const struct plan *after, struct view name)
+{
+    struct name_ref ref = name_ref(name);
+    return is_secret(name) && !plan_secret(after, &ref);
 }
 
 void tls_shelf_plan(struct tls_shelf *s, const struct plan *before, const struct plan *after)
 {
-    LIST_EACH (&s->contexts, struct shelved, link, x)
-        if (secret_changed(before, after, x->identity) || secret_changed(before, after, x->trust))
+    LIST_EACH (&s->contexts, struct shelved, link, x) {
+        if (secret_gone(after, x->identity) || secret_gone(after, x->trust))
             shelved_free(x);
+        else if (secret_changed(before, after, x->identity) || secret_changed(before, after, x->trust))
+            x->stale = true;
+    }
+}
+
+/* ---- files that change ---- */
+
+static void stamp_file(struct view path, uint64_t *stamp)
+{
+    struct stat st;
+    char name[4096];
+    if (!path.n || path.n >= sizeof(name))
+        return;
+    memcpy(name, path.p, path.n);
+    name[path.n] = 0;
+    if (stat(name, &st) < 0)
+        st = (struct stat){0};
+    uint64_t parts[] = {st.st_ino, (uint64_t)st.st_size, (uint64_t)st.st_mtim.tv_sec, (uint64_t)st.st_mtim.tv_nsec};
+    *stamp = *stamp * 31 + view_hash(view_make((const char *)parts, sizeof(parts)));
+}
+
+/* Whether the files of these names are still what they were; 0 if there are none. */
+static uint64_t stamp_of(struct view identity, struct view trust)
+{
+    uint64_t stamp = 0;
+    if (view_starts(identity, VIEW("file-cert:"))) {
+        struct view chain = view_from(identity, 10);
+        size_t tilde = view_find(chain, '~');
+        stamp_file(view_head(chain, tilde), &stamp);
+        stamp_file(view_from(chain, tilde + 1), &stamp);
+    }
+    if (view_starts(trust, VIEW("file-root:")))
+        stamp_file(view_from(trust, 10), &stamp);
+    return stamp;
 }
 
 /* ---- certificates by name ---- */
@@ -224,6 +274,10 @@ static int make(struct tls_shelf *s, const struct plan *plan, bool server, bool 
         r = identity_of(s, plan, &c->identities[0], &identity, why);
     if (r == 0 && c->trust.name.n)
         r = trust_of(s, plan, &c->trust, &trust, why);
+    if (r == 0 && need_client && !trust) {
+        *why = "clients need a certificate, and nothing says whose";
+        r = -EINVAL;
+    }
     for (uint32_t i = 0; i < c->n_ciphers; i++) {
         if (i)
             buf_char(&ciphers, ':');
@@ -252,6 +306,30 @@ static int make(struct tls_shelf *s, const struct plan *plan, bool server, bool 
     return r;
 }
 
+static void renew_if_changed(struct tls_shelf *s, const struct plan *plan, struct shelved *x, bool server,
+                             bool need_client, const struct tls_common *c)
+{
+    uint64_t now = loop_now(s->loop);
+    if (x->stamp && now - x->looked_at >= LOOK_AT_FILES_EVERY) {
+        uint64_t stamp = stamp_of(x->identity, x->trust);
+        x->stale |= stamp != x->stamp;
+        x->stamp = stamp;
+        x->looked_at = now;
+    }
+    if (!x->stale)
+        return;
+    x->stale = false;
+    struct tls_context *context;
+    const char *why;
+    if (make(s, plan, server, need_client, c, &context, &why) < 0) {
+        log_warn("TLS %.*s%s%.*s has changed and cannot be used: %s; what was there before stays",
+                 VIEW_ARGS(x->identity), x->identity.n && x->trust.n ? " with " : "", VIEW_ARGS(x->trust), why);
+        return;
+    }
+    tls_context_free(x->context);
+    x->context = context;
+}
+
 static int find_or_make(struct tls_shelf *s, const struct plan *plan, bool server, bool need_client,
                         const struct tls_common *c, struct tls_context **ret, const char **why)
 {
@@ -260,6 +338,7 @@ static int find_or_make(struct tls_shelf *s, const struct plan *plan, bool serve
     LIST_EACH (&s->contexts, struct shelved, link, x)
         if (view_eq(buf_read(&x->key), buf_read(&key))) {
             buf_done(&key);
+            renew_if_changed(s, plan, x, server, need_client, c);
             *ret = x->context;
             return 0;
         }
@@ -275,6 +354,8 @@ static int find_or_make(struct tls_shelf *s, const struct plan *plan, bool serve
     x->identity = view_from(k, view_find(k, '\n') + 1);
     x->trust = view_from(x->identity, view_find(x->identity, '\n') + 1);
     x->identity = view_head(x->identity, view_find(x->identity, '\n'));
+    x->stamp = stamp_of(x->identity, x->trust);
+    x->looked_at = loop_now(s->loop);
     list_push_front(&s->contexts, &x->link);
     return 0;
 }

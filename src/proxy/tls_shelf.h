@@ -3,12 +3,14 @@
  * many clusters and filter chains make it. Certificates come from three places, told apart by name as Istio does:
  *   default, ROOTCA      the workload's own, renewed by trust/ while connections live
  *   kubernetes://name    a struct secret of the plan (SDS)
- *   file-cert:a~b, file-root:x   files, read when the context is made
+ *   file-cert:a~b, file-root:x   files, read when the context is made and again when they change
  *
  *   r = tls_shelf_client(&w->tls, plan, transport->tls, &context, &why);
  *
- * Invariant: a context stays until the shelf goes; when certificates change, the context gets the new ones, and when a
- * secret of the plan changes, its contexts are dropped and made anew (connections live on).
+ * When certificates change, contexts get the new ones; when a secret of the plan or a file changes, its contexts are made
+ * anew at their next use (connections live on). What cannot be used, a key that does not belong to its certificate say,
+ * replaces nothing: the last good context stays, and a warning names what is wrong. A secret that is gone takes its
+ * contexts with it.
  */
 #pragma once
 

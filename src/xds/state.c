@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
+#include "net/tls.h"
 #include "wire/grpc.h"
 #include "xds/discovery.h"
 #include "xds/node_pb.h"
@@ -181,7 +182,8 @@ static void want_of_chain(struct xds_state *s, const struct filter_chain *c)
 
 static void want_all(struct xds_state *s)
 {
-    want(s, RESOURCE_SECRET, VIEW("ROOTCA")); /* a control plane that has none of it says so, and nothing waits for it */
+    want(s, RESOURCE_SECRET,
+         VIEW("ROOTCA")); /* a control plane that has none of it says so, and nothing waits for it */
     PLAN_EACH(s->got, RESOURCE_CLUSTER, r)
     {
         const struct cluster *c = (const struct cluster *)r;
@@ -264,6 +266,31 @@ static void complain(struct buf *error, struct view why)
     buf_view(error, view_head(why, LIMIT_XDS_NACK_BYTES / 2));
 }
 
+/* A secret that TLS could not use is refused here, where the control plane hears of it and every worker keeps the old one. */
+static int check_secret(const struct tls_secret *secret, struct view *ret_why)
+{
+    struct tls_identity *identity = NULL;
+    struct tls_trust *trust = NULL;
+    const char *why;
+    int r = 0;
+
+    if (secret->cert_chain.n)
+        r = tls_identity_new(secret->cert_chain, secret->private_key, &identity, &why);
+    if (r == 0 && secret->trusted_ca.n)
+        r = tls_trust_new(&secret->trusted_ca, 1, &trust, &why);
+    if (r < 0)
+        *ret_why = view_of(why);
+    tls_identity_unref(identity);
+    tls_trust_unref(trust);
+    return r;
+}
+
+static int prepare(struct resource *r, struct view *ret_why)
+{
+    int err = resource_prepare(r, ret_why);
+    return err < 0 || r->kind != RESOURCE_SECRET ? err : check_secret((const struct tls_secret *)r, ret_why);
+}
+
 static struct resource *decode(struct xds_state *s, const struct xds_type *t, const struct discovery_resource *d,
                                struct buf *error)
 {
@@ -280,7 +307,7 @@ static struct resource *decode(struct xds_state *s, const struct xds_type *t, co
     }
     if (d->name.n && !view_eq(d->name, r->name)) {
         complain(error, VIEW("a resource has another name than its envelope"));
-    } else if (resource_prepare(r, &why) < 0) {
+    } else if (prepare(r, &why) < 0) {
         struct buf text = {0};
         buf_printf(&text, "%s %.*s: %.*s", resource_kind_name(t->kind), VIEW_ARGS(r->name), VIEW_ARGS(why));
         complain(error, buf_read(&text));
@@ -290,6 +317,14 @@ static struct resource *decode(struct xds_state *s, const struct xds_type *t, co
     }
     resource_unref(r);
     return NULL;
+}
+
+/* What was not usable (made[i] is NULL, a secret) stays as it was; if it never came, nobody waits for it. */
+static void keep(struct xds_state *s, const struct xds_type *t, struct view name)
+{
+    struct xds_have *h = map_get(&s->have[t->kind], name);
+    if (h && !h->received)
+        h->absent = true;
 }
 
 static void apply(struct xds_state *s, const struct xds_type *t, const struct discovery_response *r,
@@ -302,6 +337,10 @@ static void apply(struct xds_state *s, const struct xds_type *t, const struct di
     if (n || r->n_removed)
         unshare(s);
     for (uint32_t i = 0; i < n && discovery_next_resource(&walk, &d); i++) {
+        if (!made[i]) {
+            keep(s, t, d.name);
+            continue;
+        }
         have_put(&s->have[t->kind], made[i]->name, d.version)->received = true;
         plan_put(s->got, made[i]);
     }
@@ -348,18 +387,16 @@ int xds_state_response(struct xds_state *s, struct view bytes, struct xds_out *o
     }
     made = calloc(r.n_resources + 1, sizeof(struct resource *));
     must(made != NULL);
-    while (discovery_next_resource(&walk, &d)) {
-        struct resource *one = decode(s, t, &d, &error);
-        if (one)
-            made[n++] = one;
-    }
+    while (discovery_next_resource(&walk, &d))
+        made[n++] = decode(s, t, &d, &error);
+    if (!buf_len(&error) || t->kind == RESOURCE_SECRET) /* secrets stand alone: a bad one does not hold up the others */
+        apply(s, t, &r, made, n);
     if (buf_len(&error)) {
         buf_clear(&s->error);
         buf_view(&s->error, buf_read(&error));
         s->error_kind = t->kind;
         nack(s, &r, buf_read(&error), out);
     } else {
-        apply(s, t, &r, made, n);
         if (s->error_kind == t->kind)
             buf_clear(&s->error);
         answer(out, &r, VIEW_NONE);

@@ -7,7 +7,8 @@
  *
  * `out` collects requests as messages: XDS_OUT_EACH. Used by client.c and tested alone.
  *
- * Invariants: a response is taken as a whole or not at all. s->plan never changes once it was published; s->got is private
+ * Invariants: a response is taken as a whole or not at all, but for secrets: each stands alone, and one that TLS could not
+ * use is refused by name while its predecessor stays. s->plan never changes once it was published; s->got is private
  * until then.
  */
 #pragma once

@@ -6,6 +6,7 @@
                                    /sleep/SECONDS, /chunked/N, /ws (WebSocket echo), /ready (503 while FILE /tmp/unready exists)
     server.py http10 PORT          the same, answering in HTTP/1.0
     server.py grpc PORT            /echo.Echo/{Unary,ServerStream,ClientStream,Bidi}: raw bytes, with trailers
+    server.py https PORT NAME DIR  as http, behind TLS with DIR/tls.crt and DIR/tls.key
     server.py tcp PORT             echoes until the client half-closes, then sends END and closes
     server.py banner PORT          speaks first: HELLO, then echoes lines
 """
@@ -15,6 +16,7 @@ import json
 import os
 import socket
 import socketserver
+import ssl
 import struct
 import sys
 import time
@@ -193,9 +195,14 @@ def main():
     NAME = sys.argv[3] if len(sys.argv) > 3 else NAME
     if role == "grpc":
         return serve_grpc(port)
-    kinds = {"http": (Server, Web), "http10": (Server, Old), "tcp": (Sockets, Echo), "banner": (Sockets, Banner)}
+    kinds = {"http": (Server, Web), "https": (Server, Web), "http10": (Server, Old), "tcp": (Sockets, Echo), "banner": (Sockets, Banner)}
     server, handler = kinds[role]
-    server(("0.0.0.0", port), handler).serve_forever()
+    it = server(("0.0.0.0", port), handler)
+    if role == "https":
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(f"{sys.argv[4]}/tls.crt", f"{sys.argv[4]}/tls.key")
+        it.socket = tls.wrap_socket(it.socket, server_side=True)
+    it.serve_forever()
 
 
 if __name__ == "__main__":
