@@ -47,6 +47,7 @@ struct root_cert {
     struct kube_watch *watch;
     struct buf roots;
     uint64_t wanted;   /* hash of roots */
+    uint64_t writing;  /* of what the call under way writes: they may have changed since */
     struct map places; /* namespace → struct place */
     struct place *now; /* being written */
     struct kube_call *call;
@@ -92,6 +93,7 @@ static void write_one(struct root_cert *r, struct place *p)
     buf_str(&body, "}}");
     q.body = buf_read(&body);
     r->now = p;
+    r->writing = r->wanted;
     r->call = kube_call_new(r->api, &q, &r->task);
     buf_done(&body);
 }
@@ -130,7 +132,7 @@ static void take_answer(struct root_cert *r)
     if (status == 200 || status == 201) {
         r->written++;
         r->complained = false;
-        p->holds = r->wanted; /* until the watch says otherwise */
+        p->holds = r->writing; /* until the watch says otherwise */
         pause_after_repair(r, p);
     } else if (status == 415 && !r->simple) {
         r->simple = true;
