@@ -15,7 +15,7 @@ struct cli_cluster;
 /* Sets c->cluster when the verb is for one; EXIT_OK, or the complaint's exit code. */
 int cluster_choose(struct cli *c) must_check;
 struct cli_cluster *cluster_close(struct cli_cluster *k); /* NULL */
-const char *cluster_name(const struct cli_cluster *k);   /* the context's */
+const char *cluster_name(const struct cli_cluster *k);    /* the context's */
 
 /* One call: 0 with ret filled, or -errno and cluster_why(). */
 int cluster_exchange(struct cli_cluster *k, const char *method, struct view path, struct view body,
