@@ -34,7 +34,7 @@ static void tell(struct diags *d, struct view ns, struct tally *t)
 
 void check_guessed_protocols(const struct mesh_snapshot *snap, struct diags *d)
 {
-    enum { NAMED = 5 };
+    enum { NAMED = 5, READINESS = 15021 /* a gateway's own, `status-port` in every chart */ };
     struct map by_ns;
     map_init(&by_ns, d->arena);
     SNAPSHOT_EACH(snap, SERVICE, service, svc)
@@ -42,7 +42,7 @@ void check_guessed_protocols(const struct mesh_snapshot *snap, struct diags *d)
         if (svc->type == SERVICE_EXTERNAL_NAME || !is_meshed(snap, svc))
             continue;
         for (uint32_t i = 0; i < svc->n_ports; i++) {
-            if (svc->ports[i].protocol != PORT_AUTO)
+            if (svc->ports[i].protocol != PORT_AUTO || svc->ports[i].port == READINESS)
                 continue;
             struct tally *t = map_get(&by_ns, svc->o.meta.ns);
             if (!t) {
