@@ -6,8 +6,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cluster.h"
+
+enum { BUSY_TRIES = 50, BUSY_PAUSE_US = 200 * 1000 };
 
 const char *mark_text(enum mark mark, bool color)
 {
@@ -64,6 +67,13 @@ int object_call(struct cli *c, struct arena *a, const char *method, struct view 
     if (body)
         node_print_json(body, &text);
     int r = client_try(c, method, path, buf_read(&text), &answer);
+    for (int again = 0; r == 0 && answer.status == 429 && again < BUSY_TRIES;
+         again++) { /* busy, or a definition is new */
+        usleep(BUSY_PAUSE_US);
+        answer_done(&answer);
+        answer = (struct answer){0};
+        r = client_try(c, method, path, buf_read(&text), &answer);
+    }
     if (r == 0 && ret && node_parse(a, arena_view(a, buf_read(&answer.body)), ret, NULL) < 0)
         *ret = NULL; /* no JSON: the status says enough */
     buf_done(&text);
