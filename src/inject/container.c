@@ -72,6 +72,32 @@ static const char env_text[] =
     "- {name: HOST_IP, valueFrom: {fieldRef: {fieldPath: status.hostIP}}}\n"
     "- {name: ISTIO_CPU_LIMIT, valueFrom: {resourceFieldRef: {resource: limits.cpu, divisor: '0'}}}\n";
 
+static const char *const part_texts[PARTS] = {
+    [PART_VOLUMES] = volumes_text,
+    [PART_MOUNTS] = mounts_text,
+    [PART_PROXY] = proxy_text,
+    [PART_INIT] = init_text,
+    [PART_ENV] = env_text,
+    [PART_NODE_NAME] = "{name: ISTIO_META_NODE_NAME, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}",
+    [PART_READY] = "{path: /healthz/ready, port: 15021}",
+    [PART_DRAIN] = "preStop: {exec: {command: [weft-proxy, request, --debug-port=15020, POST, drain]}}",
+    [PART_WAIT] = "postStart: {exec: {command: [weft-proxy, wait]}}",
+};
+
+const struct inject_parts *inject_parts_new(struct arena *a)
+{
+    struct inject_parts *parts = ARENA_NEW(a, struct inject_parts);
+    for (int i = 0; i < PARTS; i++)
+        parts->tree[i] = inject_yaml(a, part_texts[i]);
+    return parts;
+}
+
+static struct node *part_new(struct injection *x, enum inject_part part)
+{
+    const struct inject_parts *parts = x->config->parts;
+    return parts ? node_copy(x->arena, parts->tree[part]) : inject_yaml(x->arena, part_texts[part]);
+}
+
 static struct view mode_of(const struct injection *x)
 {
     bool none = x->proxy->has_interception && x->proxy->interception == INTERCEPT_NONE;
@@ -142,7 +168,7 @@ struct node *make_init_container(struct injection *x)
                     {ANNOTATION_KUBEVIRT_INTERFACES, "-k"},
                     {ANNOTATION_REROUTE_INTERFACES, "-k"},
                     {ANNOTATION_EXCLUDE_INTERFACES, "-c"}};
-    struct node *c = inject_yaml(x->arena, init_text), *args = node_new(x->arena, NODE_SEQ);
+    struct node *c = part_new(x, PART_INIT), *args = node_new(x->arena, NODE_SEQ);
     node_set_str(x->arena, c, "image", x->config->image_node);
     if (x->config->node_command.n) {
         struct node *command = node_new(x->arena, NODE_SEQ);
@@ -246,7 +272,7 @@ static void env_owner(struct injection *x, struct node *list)
 
 static struct node *make_env(struct injection *x)
 {
-    struct node *list = node_new(x->arena, NODE_SEQ), *fixed = inject_yaml(x->arena, env_text);
+    struct node *list = node_new(x->arena, NODE_SEQ), *fixed = part_new(x, PART_ENV);
     env(x, list, "PILOT_CERT_PROVIDER", VIEW("istiod"));
     env(x, list, "CA_ADDR", x->config->ca_address);
     for (uint32_t i = 0; i < fixed->n; i++)
@@ -255,8 +281,7 @@ static struct node *make_env(struct injection *x)
     env(x, list, "ISTIO_META_POD_PORTS", x->pod_ports);
     env(x, list, "ISTIO_META_APP_CONTAINERS", x->app_containers);
     env(x, list, "ISTIO_META_CLUSTER_ID", x->config->cluster_id);
-    node_push(x->arena, list,
-              inject_yaml(x->arena, "{name: ISTIO_META_NODE_NAME, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}"));
+    node_push(x->arena, list, part_new(x, PART_NODE_NAME));
     env(x, list, "ISTIO_META_INTERCEPTION_MODE", mode_of(x));
     if (x->config->network.n)
         env(x, list, "ISTIO_META_NETWORK", x->config->network);
@@ -326,7 +351,7 @@ static void set_probe(struct injection *x, struct node *c, const char *name, int
                       int64_t failures)
 {
     struct node *p = node_make(x->arena, c, name, NODE_MAP);
-    node_set(x->arena, p, VIEW("httpGet"), inject_yaml(x->arena, "{path: /healthz/ready, port: 15021}"));
+    node_set(x->arena, p, VIEW("httpGet"), part_new(x, PART_READY));
     node_set_int(x->arena, p, "initialDelaySeconds", delay);
     node_set_int(x->arena, p, "periodSeconds", period);
     node_set_int(x->arena, p, "timeoutSeconds", 3);
@@ -357,7 +382,7 @@ static void add_users(struct injection *x, struct node *list, enum annotation a)
 
 struct node *make_proxy_container(struct injection *x)
 {
-    struct node *c = inject_yaml(x->arena, proxy_text);
+    struct node *c = part_new(x, PART_PROXY);
     node_set_str(x->arena, c, "image", annotation_get(x->pod, ANNOTATION_PROXY_IMAGE, x->config->image_proxy));
     node_set(x->arena, c, VIEW("args"), make_args(x));
     node_set(x->arena, c, VIEW("env"), make_env(x));
@@ -371,18 +396,15 @@ struct node *make_proxy_container(struct injection *x)
     }
     if (x->native) {
         node_set_str(x->arena, c, "restartPolicy", VIEW("Always"));
-        node_set(x->arena, c, VIEW("lifecycle"),
-                 inject_yaml(x->arena,
-                             "preStop: {exec: {command: [weft-proxy, request, --debug-port=15020, POST, drain]}}"));
+        node_set(x->arena, c, VIEW("lifecycle"), part_new(x, PART_DRAIN));
     } else if (x->hold) {
-        node_set(x->arena, c, VIEW("lifecycle"),
-                 inject_yaml(x->arena, "postStart: {exec: {command: [weft-proxy, wait]}}"));
+        node_set(x->arena, c, VIEW("lifecycle"), part_new(x, PART_WAIT));
     }
     if (x->config->lifecycle)
         node_set(x->arena, c, VIEW("lifecycle"), node_copy(x->arena, x->config->lifecycle));
     set_platform(x, c);
     set_resources(x, c);
-    struct node *mounts = inject_yaml(x->arena, mounts_text);
+    struct node *mounts = part_new(x, PART_MOUNTS);
     add_users(x, mounts, ANNOTATION_USER_VOLUME_MOUNT);
     node_set(x->arena, c, VIEW("volumeMounts"), mounts);
     return c;
@@ -390,7 +412,7 @@ struct node *make_proxy_container(struct injection *x)
 
 struct node *make_volumes(struct injection *x)
 {
-    struct node *volumes = inject_yaml(x->arena, volumes_text);
+    struct node *volumes = part_new(x, PART_VOLUMES);
     add_users(x, volumes, ANNOTATION_USER_VOLUME);
     return volumes;
 }

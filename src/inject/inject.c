@@ -39,6 +39,57 @@ struct view inject_json(struct arena *a, const struct node *n)
     return text;
 }
 
+/* --- a copy to change --- */
+
+/* The map or list itself anew; what is in it stays the original's. */
+static struct node *copy_outside(struct arena *a, const struct node *n)
+{
+    size_t size = n->type == NODE_MAP ? sizeof(*n->fields) : sizeof(*n->items);
+    struct node *to = ARENA_NEW(a, struct node);
+    void *inside = NULL;
+    *to = *n;
+    if (n->type != NODE_MAP && n->type != NODE_SEQ)
+        return to;
+    for (uint32_t i = 0; i < n->n; i++) /* as ARENA_PUSH leaves it, so that more can be pushed */
+        inside = arena_grow(a, inside, i, size);
+    if (n->n)
+        memcpy(inside, n->fields, n->n * size);
+    to->fields = inside;
+    return to;
+}
+
+static void copy_field(struct arena *a, struct node *map, const char *key, bool whole)
+{
+    struct node *n = node_get(map, view_of(key));
+    if (n)
+        node_set(a, map, view_of(key), whole ? node_copy(a, n) : copy_outside(a, n));
+}
+
+/* The pod anew as far as injection changes it; the rest (most of it: environment, mounts …) is the original's, which costs
+ * nothing here and is seen at a glance to be the same when the patch is made. */
+static struct node *copy_pod(struct arena *a, const struct node *pod)
+{
+    static const char *const whole[] = {"readinessProbe", "livenessProbe", "startupProbe", "lifecycle"};
+    static const char *const lists[] = {"containers", "initContainers"};
+    struct node *to = copy_outside(a, pod), *spec;
+    copy_field(a, to, "metadata", true);
+    copy_field(a, to, "spec", false);
+    spec = node_get(to, VIEW("spec"));
+    copy_field(a, spec, "volumes", false);
+    copy_field(a, spec, "securityContext", true);
+    copy_field(a, spec, "imagePullSecrets", true);
+    for (size_t l = 0; l < COUNT_OF(lists); l++) {
+        copy_field(a, spec, lists[l], false);
+        struct node *list = node_get(spec, view_of(lists[l]));
+        for (uint32_t i = 0; node_is(list, NODE_SEQ) && i < list->n; i++) {
+            list->items[i] = copy_outside(a, list->items[i]);
+            for (size_t f = 0; f < COUNT_OF(whole); f++)
+                copy_field(a, list->items[i], whole[f], true);
+        }
+    }
+    return to;
+}
+
 /* --- what is known about the pod --- */
 
 /* A ReplicaSet is named after its Deployment and the hash that its pods carry. */
@@ -362,7 +413,7 @@ int inject_pod(struct arena *a, struct diags *d, const struct node *pod, struct 
     struct injection x = {.arena = a, .diags = d, .config = c, .mesh = c->mesh ? c->mesh : mesh_config_default(a)};
     struct origin at = {.api_version = VIEW("v1"), .kind = VIEW("Pod"), .line = pod->line, .col = pod->col};
     struct view own_ns = node_text_at(pod, "metadata.namespace");
-    x.pod = node_copy(a, pod);
+    x.pod = copy_pod(a, pod);
     if (annotation_has(pod, ANNOTATION_STATUS)) { /* injected already */
         *ret_pod = x.pod;
         return 0;

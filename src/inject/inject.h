@@ -18,6 +18,8 @@
 #include "mesh/mesh_config.h"
 #include "wire/node.h"
 
+struct inject_parts;
+
 /* One number, number list or text of the settings: empty or unset means Istio's default. */
 struct inject_config {
     struct view revision;     /* "default" */
@@ -55,10 +57,12 @@ struct inject_config {
     const struct label_selector *never, *always; /* by the pod's labels, where it does not say itself */
     uint32_t n_never, n_always;
 
-    const struct mesh_config *mesh; /* NULL: defaults */
+    const struct mesh_config *mesh;   /* NULL: defaults */
+    const struct inject_parts *parts; /* the templates' texts, read once; NULL: each time */
 };
 
 struct inject_config inject_config_default(void);
+const struct inject_parts *inject_parts_new(struct arena *a) __attribute__((returns_nonnull));
 
 struct inject_decision {
     bool inject;
@@ -73,6 +77,6 @@ struct inject_decision inject_decide(const struct labels *ns_labels, struct view
 struct inject_decision inject_required(struct view ns, const struct node *pod, const struct inject_config *c);
 
 /* Injects without asking inject_decide. `ns`: the pod's namespace, when its metadata names none. The result is a new tree
- * in the arena; `pod` is not changed. -EINVAL: an annotation's value is wrong (diags says which). */
+ * in the arena that shares with `pod` what it leaves alone; `pod` is not changed. -EINVAL: an annotation's value is wrong (diags says which). */
 int inject_pod(struct arena *a, struct diags *d, const struct node *pod, struct view ns, const struct inject_config *c,
                struct node **ret_pod) must_check;

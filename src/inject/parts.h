@@ -26,6 +26,23 @@ struct injection {
     bool gateway, native, hold;
 };
 
+/* The fixed texts of container.c. */
+enum inject_part {
+    PART_VOLUMES,
+    PART_MOUNTS,
+    PART_PROXY,
+    PART_INIT,
+    PART_ENV,
+    PART_NODE_NAME,
+    PART_READY,
+    PART_DRAIN,
+    PART_WAIT,
+    PARTS,
+};
+struct inject_parts {
+    const struct node *tree[PARTS];
+};
+
 /* Parses YAML that is part of this program: it cannot fail. */
 struct node *inject_yaml(struct arena *a, const char *text);
 struct view inject_json(struct arena *a, const struct node *n);

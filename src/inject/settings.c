@@ -311,6 +311,7 @@ static struct view image_of(struct reader *r, const char *path, const struct val
 static void finish(struct reader *r, struct values *v)
 {
     struct inject_config *c = &v->c;
+    c->parts = inject_parts_new(r->arena);
     bool named = c->revision.n && !view_is(c->revision, "default");
     if (!c->revision.n)
         c->revision = VIEW("default");
