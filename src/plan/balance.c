@@ -378,6 +378,21 @@ bool balancer_record(struct balancer *b, struct host *h, enum outlier_event even
     return true;
 }
 
+bool balancer_eject(struct balancer *b, const struct plan_addr *address, uint64_t until, uint32_t times, uint64_t now)
+{
+    for (uint32_t i = 0; i < b->n_hosts; i++) {
+        struct host *h = b->hosts[i];
+        if (!plan_addr_eq(&h->endpoint->address, address))
+            continue;
+        if (!outlier_eject(&b->cluster->outlier, &b->outlier, &h->outlier, until, times, now))
+            return false;
+        b->now = now;
+        balancer_refresh(b);
+        return true;
+    }
+    return false;
+}
+
 uint64_t balancer_sweep(struct balancer *b, uint64_t now)
 {
     struct outlier_state *o = &b->outlier;

@@ -60,6 +60,9 @@ uint64_t balancer_sweep(struct balancer *b, uint64_t now);
 /* Records a result and ejects if the cluster's policy says so; true when the host was ejected just now. */
 bool balancer_record(struct balancer *b, struct host *h, enum outlier_event event, uint64_t now);
 
+/* Another worker's ejection (outlier_eject); true: the host is here and is ejected just now. */
+bool balancer_eject(struct balancer *b, const struct plan_addr *address, uint64_t until, uint32_t times, uint64_t now);
+
 uint32_t balancer_hosts(const struct balancer *b,
                         struct host *const **ret_hosts); /* current ones, for admin and tests */
 uint32_t balancer_healthy(const struct balancer *b);

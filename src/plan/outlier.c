@@ -19,17 +19,34 @@ static bool may_eject(const struct outlier_config *c, const struct outlier_state
     return s->n_ejected == 0 || (uint64_t)(s->n_ejected + 1) * 100 <= (uint64_t)s->n_hosts * c->max_ejection_percent;
 }
 
-static void eject(const struct outlier_config *c, struct outlier_state *s, struct outlier_host *h, uint64_t now)
+static void set_aside(const struct outlier_config *c, struct outlier_state *s, struct outlier_host *h, uint64_t until,
+                      uint64_t now)
 {
-    h->ejections++;
-    uint64_t most = c->max_ejection > c->base_ejection ? c->max_ejection : c->base_ejection;
-    uint64_t pause = c->base_ejection * h->ejections;
-    h->until = now + (pause > most ? most : pause);
+    h->until = until;
     h->row_5xx = h->row_gateway = h->row_local = 0;
     s->n_ejected++;
     s->ejected_total++;
     if (s->next_sweep == 0)
         s->next_sweep = now + c->interval;
+}
+
+static void eject(const struct outlier_config *c, struct outlier_state *s, struct outlier_host *h, uint64_t now)
+{
+    h->ejections++;
+    uint64_t most = c->max_ejection > c->base_ejection ? c->max_ejection : c->base_ejection;
+    uint64_t pause = c->base_ejection * h->ejections;
+    set_aside(c, s, h, now + (pause > most ? most : pause), now);
+}
+
+bool outlier_eject(const struct outlier_config *c, struct outlier_state *s, struct outlier_host *h, uint64_t until,
+                   uint32_t times, uint64_t now)
+{
+    if (!c->on || outlier_ejected(h) || until <= now || !may_eject(c, s))
+        return false;
+    if (h->ejections < times)
+        h->ejections = times;
+    set_aside(c, s, h, until, now);
+    return true;
 }
 
 static bool reached(uint32_t row, uint32_t limit)

@@ -36,6 +36,10 @@ enum outlier_event outlier_event_of_status(uint16_t status);
 bool outlier_record(const struct outlier_config *c, struct outlier_state *s, struct outlier_host *h,
                     enum outlier_event event, uint64_t now);
 
+/* Another worker has ejected this host until then, for the n-th time in a row; true: it is ejected here too, just now. */
+bool outlier_eject(const struct outlier_config *c, struct outlier_state *s, struct outlier_host *h, uint64_t until,
+                   uint32_t times, uint64_t now);
+
 /* true: the host's time is over and it is back. */
 bool outlier_sweep_host(const struct outlier_config *c, struct outlier_state *s, struct outlier_host *h, uint64_t now);
 

@@ -95,6 +95,7 @@ void admin_stats(struct admin_request *r)
         if (x.error.n)
             buf_printf(&r->out, "control_plane.error: %.*s\n", VIEW_ARGS(x.error));
     }
+    ejections_print(&p->ejections, &r->out, loop_now(p->loop));
     if (p->rotation)
         buf_printf(&r->out, "certificates.failures_in_a_row: %u\n", rotation_failures(p->rotation));
 }
@@ -151,14 +152,22 @@ void admin_config_dump(struct admin_request *r)
     buf_str(&r->out, "]}\n");
 }
 
-static void print_endpoints(struct buf *out, const struct cluster *c, const struct endpoint_set *s)
+static const char *health_of(const struct proxy *p, const struct cluster *c, const struct endpoint *e)
+{
+    return e->health != ENDPOINT_HEALTHY                                     ? "/failed_eds_health"
+           : ejections_has(&p->ejections, c, &e->address, loop_now(p->loop)) ? "/failed_outlier_check"
+                                                                             : "healthy";
+}
+
+static void print_endpoints(const struct proxy *p, struct buf *out, const struct cluster *c,
+                            const struct endpoint_set *s)
 {
     for (uint32_t i = 0; s && i < s->n_localities; i++)
         for (uint32_t j = 0; j < s->localities[i].n_endpoints; j++) {
             const struct endpoint *e = &s->localities[i].endpoints[j];
             buf_printf(out, "%.*s::", VIEW_ARGS(c->res.name));
             plan_addr_print(out, &e->address);
-            buf_printf(out, "::health_flags::%s\n", e->health == ENDPOINT_HEALTHY ? "healthy" : "/failed_eds_health");
+            buf_printf(out, "::health_flags::%s\n", health_of(p, c, e));
             buf_printf(out, "%.*s::", VIEW_ARGS(c->res.name));
             plan_addr_print(out, &e->address);
             buf_printf(out, "::weight::%u\n", e->weight);
@@ -176,7 +185,8 @@ void admin_clusters(struct admin_request *r)
     for (uint32_t i = 0; i < plan_count(plan, RESOURCE_CLUSTER); i++) {
         const struct cluster *c = (const struct cluster *)all[i];
         buf_printf(&r->out, "%.*s::observability_name::%.*s\n", VIEW_ARGS(c->res.name), VIEW_ARGS(c->res.name));
-        print_endpoints(&r->out, c, c->type == CLUSTER_EDS ? plan_endpoints(plan, &c->eds_name) : c->endpoints);
+        print_endpoints(r->proxy, &r->out, c,
+                        c->type == CLUSTER_EDS ? plan_endpoints(plan, &c->eds_name) : c->endpoints);
     }
     arena_done(&a);
 }

@@ -78,6 +78,7 @@ struct proxy *proxy_new(const struct proxy_options *options, struct loop *contro
     p->metrics = metrics_new(options->version);
     p->self = self_of(options, arena_view(&p->arena, buf_read(&id)));
     buf_done(&id);
+    ejections_init(&p->ejections);
     p->n_workers = n_workers;
     p->workers = mem_alloc(n_workers * sizeof(struct worker *));
     p->runs = mem_alloc(n_workers * sizeof(uint64_t));
@@ -111,6 +112,7 @@ void proxy_run_plan(struct proxy *p, const struct plan *plan)
     const struct plan *before = p->plan;
     p->plan = plan_ref(plan);
     plan_unref(before);
+    ejections_plan(&p->ejections, plan);
     if (!p->first_plan)
         p->first_plan = loop_now(p->loop);
     proxy_post_all(p, &(struct worker_letter){.kind = WORKER_PLAN, .version = ++p->version, .plan = plan});
@@ -136,6 +138,17 @@ bool proxy_ready(const struct proxy *p)
     return p->was_ready;
 }
 
+static void tell_ejection(struct proxy *p, uint32_t from, const struct ejection *e)
+{
+    ejections_add(&p->ejections, e, loop_now(p->loop));
+    for (uint32_t i = 0; i < p->n_workers && !p->stopping; i++)
+        if (i != from) {
+            struct worker_letter l = {.kind = WORKER_EJECT, .ejection = *e};
+            resource_ref(e->cluster);
+            worker_post(p->workers[i], &l);
+        }
+}
+
 static void reports(struct proxy *p)
 {
     struct letter *m;
@@ -146,6 +159,10 @@ static void reports(struct proxy *p)
             p->runs[r->worker] = r->version;
             if (r->error[0] && r->worker == 0)
                 log_error("%s", r->error);
+            break;
+        case WORKER_EJECTED:
+            tell_ejection(p, r->worker, &r->ejection);
+            resource_unref(r->ejection.cluster);
             break;
         case WORKER_CLOSED:
             p->n_closed++;
@@ -208,6 +225,7 @@ struct proxy *proxy_free(struct proxy *p)
     metrics_free(p->metrics);
     peer_self_free(p->self);
     http_shared_free(p->http);
+    ejections_done(&p->ejections);
     mailbox_done(&p->inbox);
     timer_done(&p->tick);
     task_done(&p->task);

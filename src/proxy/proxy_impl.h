@@ -45,6 +45,7 @@ struct proxy {
     const struct plan *plan;
     uint64_t version; /* of the last plan that was handed out */
     uint64_t *runs;   /* per worker: version in force */
+    struct ejections ejections;
 
     /* certificates and discovery */
     struct rotation *rotation;

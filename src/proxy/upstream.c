@@ -372,7 +372,22 @@ void upstream_record(struct upstream *u, struct host *h, enum outlier_event even
     if (!u->cluster->outlier.on || u->cluster->type == CLUSTER_ORIGINAL_DST)
         return;
     uint64_t now = loop_now(u->worker->loop);
-    if (balancer_record(u->balancer, h, event, now))
+    if (!balancer_record(u->balancer, h, event, now))
+        return;
+    worker_sweep_at(u->worker, balancer_outlier(u->balancer)->next_sweep);
+    const struct plan_addr *address = &h->endpoint->address;
+    if (address->kind == ADDR_IPV4 || address->kind == ADDR_IPV6)
+        worker_tell_ejection(u->worker, &(struct ejection){.cluster = u->cluster,
+                                                           .address = *address,
+                                                           .until = h->outlier.until,
+                                                           .times = h->outlier.ejections});
+}
+
+void upstream_eject(struct upstream *u, const struct ejection *e)
+{
+    if (u->retired || u->cluster->type == CLUSTER_ORIGINAL_DST)
+        return;
+    if (balancer_eject(u->balancer, &e->address, e->until, e->times, loop_now(u->worker->loop)))
         worker_sweep_at(u->worker, balancer_outlier(u->balancer)->next_sweep);
 }
 

@@ -22,6 +22,7 @@
 #include "plan/breaker.h"
 #include "plan/cluster.h"
 
+struct ejection;
 struct worker;
 struct original_host;
 
@@ -83,6 +84,7 @@ static inline bool upstream_is_resolving(const struct upstream *u)
 /* The endpoint for one try. `original` is where the connection wanted to go (CLUSTER_ORIGINAL_DST; NULL: nowhere). */
 struct host *upstream_pick(struct upstream *u, const struct pick *pick, const struct addr *original);
 void upstream_record(struct upstream *u, struct host *h, enum outlier_event event);
+void upstream_eject(struct upstream *u, const struct ejection *e); /* another worker has */
 /* Ends ejections that are over, forgets idle original destinations; when to call again, 0: not needed. */
 uint64_t upstream_sweep(struct upstream *u, uint64_t now);
 /* Which of u->transports an endpoint uses; never NULL. */

@@ -55,6 +55,7 @@ struct worker *worker_free(struct worker *w)
         plan_unref(l->plan);
         tls_identity_unref(l->identity);
         tls_trust_unref(l->trust);
+        resource_unref(l->ejection.cluster);
         mem_free(l);
     }
     mailbox_done(&w->inbox);
@@ -102,6 +103,16 @@ static void report(struct worker *w, enum worker_report_kind kind, uint64_t vers
     r->worker = w->index;
     r->version = version;
     snprintf(r->error, sizeof(r->error), "%s", error);
+    proxy_report(w->proxy, r);
+}
+
+void worker_tell_ejection(struct worker *w, const struct ejection *e)
+{
+    struct worker_report *r = mem_alloc(sizeof(*r));
+    r->kind = WORKER_EJECTED;
+    r->worker = w->index;
+    r->ejection = *e;
+    r->ejection.cluster = resource_ref(e->cluster);
     proxy_report(w->proxy, r);
 }
 
@@ -218,6 +229,15 @@ static void apply_plan(struct worker *w, const struct worker_letter *l)
     report(w, WORKER_RUNS, l->version, why);
 }
 
+static void apply_ejection(struct worker *w, const struct ejection *e)
+{
+    struct name_ref name = name_ref(e->cluster->res.name);
+    struct upstream *u = w->closing || !w->now ? NULL : worker_upstream(w, &name);
+    if (u)
+        upstream_eject(u, e);
+    resource_unref(e->cluster);
+}
+
 static void drain(struct worker *w)
 {
     w->draining = true;
@@ -264,6 +284,9 @@ static void worker_run(struct task *t, uint32_t events)
             tls_shelf_renew(&w->tls, l->identity, l->trust);
             tls_identity_unref(l->identity);
             tls_trust_unref(l->trust);
+            break;
+        case WORKER_EJECT:
+            apply_ejection(w, &l->ejection);
             break;
         case WORKER_DRAIN:
             drain(w);

@@ -22,6 +22,7 @@
 #include "net/resolve.h"
 #include "net/timer.h"
 #include "plan/plan.h"
+#include "proxy/ejection.h"
 #include "proxy/tls_shelf.h"
 
 struct access_logger;
@@ -46,6 +47,7 @@ struct generation {
 enum worker_letter_kind {
     WORKER_PLAN,     /* plan: run it (takes over the reference) */
     WORKER_IDENTITY, /* identity and trust of the workload: for handshakes from now on (takes over both references) */
+    WORKER_EJECT,    /* ejection: another worker has found an endpoint bad (takes over the cluster's reference) */
     WORKER_DRAIN,    /* close listeners, finish what runs */
     WORKER_CLOSE,    /* close everything now, then report WORKER_CLOSED */
 };
@@ -57,12 +59,14 @@ struct worker_letter {
     const struct plan *plan;
     struct tls_identity *identity;
     struct tls_trust *trust;
+    struct ejection ejection;
 };
 
 /* What a worker tells the control loop. */
 enum worker_report_kind {
-    WORKER_RUNS,   /* version is in force; error: a listener that could not be opened, empty when all is well */
-    WORKER_CLOSED, /* nothing of it is left on its loop */
+    WORKER_RUNS,    /* version is in force; error: a listener that could not be opened, empty when all is well */
+    WORKER_EJECTED, /* ejection: an endpoint was found bad (hands over the cluster's reference) */
+    WORKER_CLOSED,  /* nothing of it is left on its loop */
 };
 
 struct worker_report {
@@ -70,6 +74,7 @@ struct worker_report {
     enum worker_report_kind kind;
     uint32_t worker;
     uint64_t version;
+    struct ejection ejection;
     char error[200];
 };
 
@@ -135,6 +140,7 @@ void generation_unref(struct generation *g);
 struct upstream *worker_upstream(struct worker *w, const struct name_ref *cluster);
 struct resolver *worker_resolver(struct worker *w); /* NULL: no usable resolv.conf */
 void worker_sweep_at(struct worker *w, uint64_t at);
-struct buf worker_take_buf(struct worker *w);          /* empty; give it back instead of buf_done */
-void worker_give_buf(struct worker *w, struct buf *b); /* *b is empty afterwards */
+void worker_tell_ejection(struct worker *w, const struct ejection *e); /* the other workers and the admin pages */
+struct buf worker_take_buf(struct worker *w);                          /* empty; give it back instead of buf_done */
+void worker_give_buf(struct worker *w, struct buf *b);                 /* *b is empty afterwards */
 void worker_check_closed(struct worker *w); /* connections and upstreams call it when the last of them goes */

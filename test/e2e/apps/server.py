@@ -3,6 +3,7 @@
 """The applications that the end-to-end tests put behind a sidecar, one a protocol.
 
     server.py http PORT [NAME]     GET / describes the request as JSON; POST /echo gives the body back; /bytes/N, /status/N,
+                                   /fails-at/NAME/N (a status, of the server with that name only),
                                    /sleep/SECONDS, /chunked/N, /ws (WebSocket echo), /ready (503 while FILE /tmp/unready exists)
     server.py http10 PORT          the same, answering in HTTP/1.0
     server.py grpc PORT            /echo.Echo/{Unary,ServerStream,ClientStream,Bidi}: raw bytes, with trailers
@@ -70,6 +71,8 @@ class Web(BaseHTTPRequestHandler):
             self.send_chunks(int(parts[2]))
         elif parts[1] == "status":
             self.reply(int(parts[2]), b"as you wish\n")
+        elif parts[1] == "fails-at" and parts[2] == NAME:
+            self.reply(int(parts[3]), b"as you wish\n")
         elif parts[1] == "sleep":
             time.sleep(float(parts[2]))
             self.reply(200, b"awake\n")

@@ -116,6 +116,32 @@ static void failures_in_a_row_eject_longer_each_time(void **state)
     assert_int_equal(h.ejections, 0); /* forgiven while healthy */
 }
 
+static void what_another_worker_has_ejected_is_ejected_here_within_the_same_bounds(void **state)
+{
+    (void)state;
+    struct outlier_config c = {.on = true,
+                               .consecutive_5xx = 5,
+                               .interval = 10,
+                               .base_ejection = 100,
+                               .max_ejection = 1000,
+                               .max_ejection_percent = 50};
+    struct outlier_state s = {.n_hosts = 2};
+    struct outlier_host one = {0}, two = {0};
+    assert_false(outlier_eject(&c, &s, &one, 50, 1, 60)); /* it is over already */
+    assert_true(outlier_eject(&c, &s, &one, 260, 2, 60));
+    assert_false(outlier_eject(&c, &s, &one, 300, 2, 61)); /* it is out */
+    assert_false(outlier_eject(&c, &s, &two, 260, 1, 60)); /* more than half of them */
+    assert_int_equal(s.n_ejected, 1);
+    assert_int_equal(s.next_sweep, 70);
+    assert_false(outlier_sweep_host(&c, &s, &one, 259));
+    assert_true(outlier_sweep_host(&c, &s, &one, 260));
+    for (int i = 0; i < 5; i++)
+        outlier_record(&c, &s, &one, OUTLIER_5XX, 300);
+    assert_int_equal(one.until, 600); /* the third time in a row */
+    c.on = false;
+    assert_false(outlier_eject(&c, &s, &two, 900, 1, 700));
+}
+
 static void split_local_failures_have_their_own_row(void **state)
 {
     (void)state;
@@ -172,6 +198,7 @@ int main(void)
         cmocka_unit_test(a_try_is_repeated_only_for_what_the_policy_names),
         cmocka_unit_test(the_pause_grows_to_a_ceiling),
         cmocka_unit_test(failures_in_a_row_eject_longer_each_time),
+        cmocka_unit_test(what_another_worker_has_ejected_is_ejected_here_within_the_same_bounds),
         cmocka_unit_test(split_local_failures_have_their_own_row),
         cmocka_unit_test(a_breaker_opens_at_its_share),
         cmocka_unit_test(every_end_reason_is_complete),

@@ -13,6 +13,7 @@
 #include "net/loop.h"
 #include "plan/plan.h"
 #include "proxy/connection.h"
+#include "proxy/ejection.h"
 #include "proxy/filter/grpc_stats.h"
 #include "proxy/inspect.h"
 #include "proxy/options.h"
@@ -268,6 +269,39 @@ static void static_plans_have_a_listener_and_a_cluster(void **state)
     plan_unref(p);
 }
 
+static void ejected_endpoints_are_remembered_while_they_are_out_and_their_cluster_is_there(void **state)
+{
+    struct cluster *c = RESOURCE_NEW(struct cluster, RESOURCE_CLUSTER, VIEW("web"));
+    struct plan *with = plan_new(), *without = plan_new();
+    struct ejections e;
+    struct buf out = {0};
+    struct plan_addr one = plan_addr_of(VIEW("10.0.0.1"), 80), two = plan_addr_of(VIEW("10.0.0.2"), 80);
+    (void)state;
+    plan_put(with, &c->res);
+    ejections_init(&e);
+    ejections_add(&e, &(struct ejection){.cluster = c, .address = one, .until = 100}, 10);
+    ejections_add(&e, &(struct ejection){.cluster = c, .address = one, .until = 110}, 11); /* a second worker saw it */
+    ejections_add(&e, &(struct ejection){.cluster = c, .address = two, .until = 50}, 12);
+    assert_true(ejections_has(&e, c, &one, 105));
+    assert_true(ejections_has(&e, c, &two, 49));
+    assert_false(ejections_has(&e, c, &two, 50));
+    ejections_print(&e, &out, 60);
+    assert_view(buf_read(&out), "cluster.web.outlier_detection.ejections_active: 1\n"
+                                "cluster.web.outlier_detection.ejections_enforced_total: 2\n");
+    ejections_add(&e, &(struct ejection){.cluster = c, .address = two, .until = 300}, 200);
+    assert_false(ejections_has(&e, c, &one, 200));
+    ejections_plan(&e, with);
+    assert_true(ejections_has(&e, c, &two, 201));
+    ejections_plan(&e, without);
+    assert_false(ejections_has(&e, c, &two, 201));
+    ejections_add(&e, &(struct ejection){.cluster = c, .address = two, .until = 300}, 200); /* freed at the end */
+    ejections_done(&e);
+    plan_unref(with);
+    plan_unref(without);
+    resource_unref(c);
+    buf_done(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +313,7 @@ int main(void)
         cmocka_unit_test(grpc_messages_are_counted_however_they_are_cut),
         cmocka_unit_test(options_come_from_arguments_and_environment),
         cmocka_unit_test(options_that_are_wrong_are_named),
+        cmocka_unit_test(ejected_endpoints_are_remembered_while_they_are_out_and_their_cluster_is_there),
         cmocka_unit_test(static_plans_have_a_listener_and_a_cluster),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
