@@ -32,7 +32,7 @@ enum { EVENT_LOOK = 1, EVENT_WORLD = 2, EVENT_REJECTED = 4 }; /* and KUBE_WAKE *
 #define LOOK_GAP NS_PER_S
 #define LOOK_SHARE 50
 #define PATIENCE (3 * NS_PER_S) /* until "not acknowledged yet" is worth a write */
-#define WARM_UP (15 * NS_PER_S) /* of a new writer, while proxies connect to it */
+#define FEWER (15 * NS_PER_S)   /* until fewer proxies than before are believed: they may be on their way to us */
 #define LEISURE (2 * NS_PER_S)  /* between two writes that change only numbers of proxies; and for each object */
 #define LEISURE_EACH (100 * NS_PER_MS)
 #define BLOCKED (60 * NS_PER_S) /* after a 404 */
@@ -50,7 +50,7 @@ struct entry { /* an object */
     bool rejected, unsupported, known; /* known: `have` is what it has */
     uint64_t since;                    /* number of the first snapshot with the version in force */
     uint64_t seen;                     /* look */
-    uint64_t pending_since, written_at, blocked_until;
+    uint64_t pending_since, fewer_since, written_at, blocked_until;
     uint64_t refused_hash;
     uint32_t reach;
     struct status_verdict verdict;
@@ -69,7 +69,7 @@ struct status {
     struct map entries; /* "Kind/ns/name" → struct entry */
     struct buf key;
     uint64_t number; /* snapshot of the last look */
-    uint64_t looks, last_look, last_cost, leader_since, next;
+    uint64_t looks, last_look, last_cost, next;
     bool rejections;
     struct status_stats stats;
 };
@@ -375,8 +375,12 @@ static uint64_t due(const struct status *s, struct entry *e, const struct status
         at = e->pending_since + PATIENCE;
     if (d == STATUS_COUNTS && at < e->written_at + leisure)
         at = e->written_at + leisure;
-    if (d == STATUS_COUNTS && at < s->leader_since + WARM_UP)
-        at = s->leader_since + WARM_UP;
+    if (status_proxies(wish) >= status_proxies(&e->have))
+        e->fewer_since = 0;
+    else if (!e->fewer_since)
+        e->fewer_since = now;
+    if (d == STATUS_COUNTS && e->fewer_since && at < e->fewer_since + FEWER)
+        at = e->fewer_since + FEWER;
     return at > e->blocked_until ? at : e->blocked_until;
 }
 
@@ -550,7 +554,6 @@ static void follow_lease(struct status *s)
     if (held) {
         s->source =
             status_source_new(s->config.loop, s->config.api, !kube_client_local(s->config.api), take, s, &s->task);
-        s->leader_since = loop_now(s->config.loop);
     } else {
         s->source = status_source_free(s->source);
         clear(s);

@@ -320,6 +320,14 @@ enum status_difference status_settle(struct status_text *wish, const struct stat
     return news ? STATUS_NEWS : counts ? STATUS_COUNTS : STATUS_SAME;
 }
 
+uint32_t status_proxies(const struct status_text *s)
+{
+    struct view text = s->conditions[STATUS_RECONCILED].message, m = view_from(text, view_find(text, '/') + 1);
+    uint64_t n;
+
+    return view_u64(view_head(m, view_find(m, ' ')), &n) == 0 && n <= UINT32_MAX ? (uint32_t)n : 0;
+}
+
 static void print_time(struct buf *out, uint64_t wall)
 {
     struct buf b = {0};

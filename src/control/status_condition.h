@@ -82,5 +82,8 @@ enum status_difference {
 /* Fills in lastTransitionTime: that of `have` where the value is the same. */
 enum status_difference status_settle(struct status_text *wish, const struct status_text *have, uint64_t wall);
 
+/* m of Programmed's n of m. */
+uint32_t status_proxies(const struct status_text *s);
+
 /* {"metadata":{"resourceVersion":…},"status":{…}}: a merge patch. */
 void status_print(const struct status_text *s, struct view resource_version, struct buf *out);
