@@ -15,6 +15,7 @@
 #include "control/store.h"
 #include "kube/watch.h"
 #include "net/loop.h"
+#include "net/timer.h"
 #include "wire/node.h"
 
 static void trim_pod(struct node *pod);
@@ -43,8 +44,12 @@ static const struct watched {
 };
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
+enum { SOURCE_GRACE = 1 };   /* and KUBE_WAKE */
+#define GRACE (2 * NS_PER_S) /* what passes sooner is not worth a line: an API server that restarts says many things */
+
 struct source_kube {
     struct task task;
+    struct timer grace;
     struct store *store;
     struct kube_watch *watches[KINDS];
     uint64_t events;
@@ -146,13 +151,23 @@ static const char *hint_of(enum kube_trouble t)
     case KUBE_TROUBLE_CRD_MISSING:
         return "weft install brings the definitions; this kind counts as empty until then";
     case KUBE_TROUBLE_CRD_DELETED:
-        return "define it again (weft install), then apply its objects; those that are not applied again go when it is "
-               "back";
+        return "define it again (weft install), then apply its objects: those that are not applied within a minute go "
+               "then";
     case KUBE_TROUBLE_SERVER_ERROR:
     case KUBE_TROUBLE_NOT_UNDERSTOOD:
         return "see the log of the API server";
     }
     return "";
+}
+
+/* Whether it has lasted; if not, we look again. */
+static bool lasted(struct source_kube *k, const struct kube_watch *w)
+{
+    uint64_t now = loop_wall(k->task.loop), since = kube_watch_trouble_since(w);
+    if (now - since >= GRACE)
+        return true;
+    timer_in(&k->grace, GRACE);
+    return false;
 }
 
 static void tell_away(struct source_kube *k)
@@ -161,7 +176,7 @@ static void tell_away(struct source_kube *k)
     struct view why = VIEW_NONE;
 
     for (int i = 0; i < KINDS; i++)
-        if (kube_watch_trouble(k->watches[i]) == KUBE_TROUBLE_UNREACHABLE) {
+        if (kube_watch_trouble(k->watches[i]) == KUBE_TROUBLE_UNREACHABLE && (k->away || lasted(k, k->watches[i]))) {
             away = true;
             why = kube_watch_error(k->watches[i]);
         }
@@ -180,6 +195,8 @@ static void tell_kind(struct source_kube *k, int i)
     struct view name = resource_of(i, text), why = kube_watch_error(k->watches[i]);
 
     if (now == before || now == KUBE_TROUBLE_CONNECTING || now == KUBE_TROUBLE_UNREACHABLE)
+        return;
+    if (now != KUBE_TROUBLE_NONE && !lasted(k, k->watches[i]))
         return;
     k->told[i] = now;
     if (now == KUBE_TROUBLE_NONE && is_problem(before))
@@ -274,6 +291,7 @@ struct source_kube *source_kube_new(struct loop *loop, struct kube_client *api, 
     must(k != NULL);
     k->store = store;
     task_init(&k->task, loop, source_run, "kubernetes source");
+    timer_init(&k->grace, &k->task, SOURCE_GRACE);
     store_expect(store);
     for (int i = 0; i < KINDS; i++) {
         const struct mesh_kind_info *info = &mesh_kinds[kinds[i].kind];
@@ -296,6 +314,7 @@ struct source_kube *source_kube_free(struct source_kube *k)
         return NULL;
     for (int i = 0; i < KINDS; i++)
         kube_watch_free(k->watches[i]);
+    timer_done(&k->grace);
     task_done(&k->task);
     free(k);
     return NULL;

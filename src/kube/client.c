@@ -190,7 +190,10 @@ struct kube_call *kube_call_new(struct kube_client *client, const struct kube_re
         [KUBE_JSON_PATCH] = {"PATCH", "application/json-patch+json"},
     };
     struct buf path = {0};
-    kube_path(&path, &r->resource, r->ns, r->name, r->subresource);
+    if (r->path.n)
+        buf_view(&path, r->path);
+    else
+        kube_path(&path, &r->resource, r->ns, r->name, r->subresource);
     if (r->verb == KUBE_APPLY)
         buf_str(&path, "?fieldManager=weft&force=true");
     if (r->query.n)

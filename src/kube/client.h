@@ -77,6 +77,7 @@ struct kube_request {
     enum kube_verb verb;
     struct kube_resource resource;
     struct view ns, name, subresource; /* subresource: status, token, … or empty */
+    struct view path;                  /* not a resource but this path, as /version; the four above are unused */
     struct view query;                 /* without '?', already escaped */
     struct view body;                  /* JSON; copied, and wiped afterwards */
     uint64_t timeout;                  /* ns; 0: 10 s */

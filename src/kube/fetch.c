@@ -114,6 +114,12 @@ static void try_again(struct fetch *f)
     task_wake(f->task, f->bits);
 }
 
+/* Nothing came, and nothing can have happened: the connection had died while nobody used it. */
+static bool may_repeat(const struct fetch *f)
+{
+    return !f->status && !f->again && (strcmp(f->method, "GET") == 0 || f->stream->reset_code == HTTP_REFUSED_STREAM);
+}
+
 static void receive(struct fetch *f)
 {
     struct http_stream *s = f->stream;
@@ -134,6 +140,8 @@ static void receive(struct fetch *f)
     }
     if (s->ready & HTTP_END)
         f->over = true;
+    else if ((s->ready & HTTP_RESET) && may_repeat(f))
+        try_again(f);
     else if (s->ready & HTTP_RESET)
         fail(f, -ECONNRESET);
 }

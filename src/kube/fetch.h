@@ -4,7 +4,8 @@
  *   kube_fetch_start(&f, client, &(struct fetch_request){.method = "GET", .path = path}, &task, BIT);
  *   …in the task: kube_fetch_run(&f): moves what came into f.body; f.status is set with the head; f.over at the end.
  *
- * An exchange that is refused with 401 is repeated once by itself when there is another token.
+ * An exchange is repeated once by itself when it is refused with 401 and there is another token, and when its connection
+ * turns out to be dead and the server cannot have done it.
  */
 #pragma once
 
@@ -41,7 +42,7 @@ struct fetch {
     unsigned retry_after_s;  /* what the server asked for; 0: nothing */
     bool hold;               /* the owner does not want more bytes now: the server waits */
     bool active, sent, over; /* over: nothing more comes */
-    bool again;              /* this is the second try, after 401 */
+    bool again;              /* this is the second try */
     int error;               /* -errno when it ended badly */
 };
 

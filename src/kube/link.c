@@ -58,7 +58,7 @@ static void failed(struct kube_link *l, int err, struct view text)
     struct kube_client *c = l->client;
     struct fetch *only = l->only;
 
-    snprintf(c->why, sizeof(c->why), "%.*s%.*s: %.*s", VIEW_ARGS(c->scheme), VIEW_ARGS(c->authority),
+    snprintf(c->why, sizeof(c->why), "%.*s://%.*s: %.*s", VIEW_ARGS(c->scheme), VIEW_ARGS(c->authority),
              VIEW_ARGS(text.n ? text : view_of(strerror(-err))));
     link_free(l);
     LIST_EACH (&c->waiting, struct fetch, wait, f) {

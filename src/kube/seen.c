@@ -108,21 +108,26 @@ static uint64_t hash(const struct node *n)
     return h;
 }
 
-static uint64_t hash_without(const struct node *map, const char *a, const char *b)
+static uint64_t hash_without(const struct node *map, const char *const *keys)
 {
     uint64_t h = 0;
     for (uint32_t i = 0; node_is(map, NODE_MAP) && i < map->n; i++) {
         const struct node_field *f = &map->fields[i];
-        if (!view_is(f->key, a) && !view_is(f->key, b))
-            h = mix(mix(h, view_hash(f->key)), hash(f->value));
+        bool skip = false;
+        for (const char *const *k = keys; *k && !skip; k++)
+            skip = view_is(f->key, *k);
+        if (!skip)
+            h += mix(mix(1, view_hash(f->key)), hash(f->value)); /* items of lists have their fields elsewhere */
     }
     return h;
 }
 
 static uint64_t content(const struct node *object, bool status)
 {
-    return mix(hash_without(object, status ? "" : "status", "metadata"),
-               hash_without(node_get(object, VIEW("metadata")), "resourceVersion", "generation"));
+    static const char *const book[] = {"resourceVersion", "generation", NULL};
+    static const char *const without[] = {"apiVersion", "kind", "metadata", "status", NULL};
+    static const char *const with[] = {"apiVersion", "kind", "metadata", NULL};
+    return mix(hash_without(object, status ? with : without), hash_without(node_get(object, VIEW("metadata")), book));
 }
 
 /* ---- objects ---- */

@@ -21,7 +21,8 @@
 #include "wire/node.h"
 
 enum { WATCH_FETCH = 1, WATCH_AGAIN = 2, WATCH_SILENT = 4 }; /* and KUBE_WAKE, from the look at the definition */
-enum { FIRST_PAUSE_MS = 200, LONGEST_PAUSE_MS = 10000, MISSING_PAUSE_MS = 15000 };
+enum { FIRST_PAUSE_MS = 200, LONGEST_PAUSE_MS = 10000, MISSING_PAUSE_MS = 15000, DOOMED_PAUSE_MS = 4000 };
+#define YOUNG (60 * NS_PER_S) /* a definition that came back: its objects are on their way */
 enum { WATCH_S = 120, PAGE = 500, SILENT_S = 30 };
 
 struct kube_watch {
@@ -44,7 +45,7 @@ struct kube_watch {
     uint32_t page;
     uint64_t pause_ms, since;
     enum kube_trouble trouble;
-    bool watching, connected, synced;
+    bool watching, connected, synced, empty; /* empty: told as such, for it is not there */
     bool sweeping; /* a list is complete; whether what is missing in it is gone is not clear yet */
     bool doomed;   /* the definition is being deleted: deletions mean nothing until the next list */
     char error[256];
@@ -188,8 +189,10 @@ static void list_anew(struct kube_watch *w)
 
 static void troubled(struct kube_watch *w, enum kube_trouble t)
 {
-    if (w->trouble != t)
+    if (w->trouble != t) { /* a server that is back but not ready is asked again soon */
         w->since = loop_wall(w->task.loop);
+        w->pause_ms = 0;
+    }
     w->trouble = t;
     if (w->wake)
         task_wake(w->wake, KUBE_WAKE);
@@ -282,8 +285,9 @@ static void not_there(struct kube_watch *w)
              map_size(&w->seen.known) ? "its CustomResourceDefinition was deleted" : "the server does not know it");
     w->doomed = w->doomed || map_size(&w->seen.known);
     troubled(w, w->doomed ? KUBE_TROUBLE_CRD_DELETED : KUBE_TROUBLE_CRD_MISSING);
-    if (!w->synced && !w->doomed)
+    if (!w->empty && !w->doomed)
         seen_synced(&w->seen);
+    w->empty = true;
     pause_for(w, MISSING_PAUSE_MS);
 }
 
@@ -326,12 +330,17 @@ static void look(struct kube_watch *w)
         &w->task);
 }
 
-static bool is_being_deleted(struct kube_call *c)
+/* What became of it: being deleted, and how long it has been there (0: unknown). */
+static bool is_being_deleted(const struct kube_watch *w, uint64_t *ret_age)
 {
     struct arena a;
     struct node *n;
+    uint64_t made, now = loop_wall(w->task.loop);
     arena_init(&a, 4096);
-    bool r = !node_parse(&a, kube_call_body(c), &n, NULL) && node_text_at(n, "metadata.deletionTimestamp").n > 0;
+    n = node_parse(&a, kube_call_body(w->look), &n, NULL) ? NULL : n;
+    bool r = node_text_at(n, "metadata.deletionTimestamp").n > 0;
+    if (!clock_parse_time(node_text_at(n, "metadata.creationTimestamp"), &made) && made < now)
+        *ret_age = now - made;
     arena_done(&a);
     return r;
 }
@@ -347,14 +356,18 @@ static void doom(struct kube_watch *w)
 static int looked(struct kube_watch *w)
 {
     int status = kube_call_status(w->look);
-    bool gone = status == 404 || (status == 200 && is_being_deleted(w->look));
+    uint64_t age = 0;
+    bool gone = status == 404 || (status == 200 && is_being_deleted(w, &age));
+    bool young = w->doomed && status == 200 && !gone && age < YOUNG;
 
     w->look = kube_call_free(w->look);
     w->trusted = w->looked;
     if (gone && !w->doomed)
         doom(w);
-    else if (status == 200 && !gone)
+    else if (status == 200 && !gone && !young)
         w->doomed = false;
+    if (young)
+        snprintf(w->error, sizeof(w->error), "its definition is back: objects that are not applied within a minute go");
     return status == 200 || status == 403 || status == 404 ? 0 : status < 0 ? status : -EIO;
 }
 
@@ -375,11 +388,12 @@ static void complete(struct kube_watch *w)
     if (!gone)
         seen_sweep(&w->seen);
     seen_synced(&w->seen);
+    w->empty = false;
     fine(w);
-    if (gone) { /* its objects are kept; look again when the definition may be back */
+    if (gone) { /* its objects are kept until it is clear whether somebody brings them again */
         stop(w);
         list_anew(w);
-        pause_for(w, MISSING_PAUSE_MS);
+        pause_for(w, DOOMED_PAUSE_MS);
     } else {
         ask(w);
     }
