@@ -10,6 +10,7 @@ whatever becomes of it. WEFT_E2E_KUBE=NAME uses a cluster that runs already, wit
 import atexit
 import glob
 import itertools
+import json
 import os
 import re
 import subprocess
@@ -34,7 +35,7 @@ class Machine:
     def __init__(self, name=None):
         self.name = name or os.environ.get("WEFT_E2E_KUBE") or f"e2e-{os.getpid()}"
         self.borrowed = not name and "WEFT_E2E_KUBE" in os.environ
-        self.prefix, self.env, self.owner, self.pid = [], {}, None, 0
+        self.prefix, self.env, self.owner, self.pid, self.before = [], {}, None, 0, set()
 
     def kube_up(self, *args, check=True, timeout=1800, **kw):
         env = {**os.environ, "KUBE_NAME": self.name, "KUBE_CRDS": "no", **kw.pop("env", {})}
@@ -81,10 +82,20 @@ class Machine:
         archives = sorted(glob.glob(f"{IMAGES}/*.tar"))
         assert len(archives) >= 5, f"not all images are in {IMAGES}: make images, and apps/container.py"
         self.load(*archives)
+        self.before = self.objects()
         sets = [f"--set=meshConfig.{k}={v}" for k, v in CONFIG.items()]
         self.weft("install", *sets, *flags, timeout=180)
         self.kubectl("rollout", "status", "deployment/istiod", "-n", "istio-system", "--timeout=120s", timeout=130)
         return self
+
+    def objects(self):
+        """Every object there is, by kind, namespace and name, but for those that Kubernetes makes and drops by itself."""
+        kinds = self.kubectl("api-resources", "--verbs=list", "-o", "name").stdout.split()
+        passing = {"events", "events.events.k8s.io", "leases.coordination.k8s.io", "endpoints", "endpointslices.discovery.k8s.io",
+                   "pods", "replicasets.apps", "controllerrevisions.apps"}
+        form = 'jsonpath={range .items[*]}{.kind}{" "}{.apiVersion}{" "}{.metadata.namespace}/{.metadata.name}{"\\n"}{end}'
+        out = self.kubectl("get", ",".join(k for k in kinds if k not in passing), "-A", "-o", form, timeout=120).stdout
+        return {line for line in out.split("\n") if line}
 
     def pids(self, program):
         """Processes with that name, as numbered inside."""
@@ -113,7 +124,7 @@ class Cluster(Mesh):
         self.ns = self.namespace("", "istio-injection: enabled" if self.inject else "")
         try:
             for text in [*self.files, self.manifests]:
-                if text:
+                if text and self.theirs(text):
                     self.apply(text)
             self.ready()
         except BaseException:
@@ -148,7 +159,7 @@ class Cluster(Mesh):
 
     def namespace(self, name, labels=""):
         real = f"{self.ns}-{name}" if name else self.ns
-        self.machine.kubectl("apply", "-f", "-", input=f"{{apiVersion: v1, kind: Namespace, metadata: {{name: {real}, labels: {{{labels}}}}}}}")
+        self.machine.kubectl("apply", "-f", "-", input=f"{{apiVersion: v1, kind: Namespace, metadata: {{name: {real}, labels: {{weft-e2e: mesh, {labels}}}}}}}")
         self.namespaces.append(real)
         until("a default account", lambda: self.machine.kubectl("get", "serviceaccount", "default", "-n", real, check=False).returncode == 0)
         return real
@@ -169,7 +180,16 @@ class Cluster(Mesh):
         return self.machine.kubectl("delete", "-n", ns or self.ns, "--ignore-not-found", "-f", "-", input=self.theirs(text), check=False)
 
     def discovery(self):
-        return f"kubernetes_sd_configs: [{{role: pod, kubeconfig_file: {self.machine.env['KUBECONFIG']}}}]"
+        """What Prometheus's role pod finds, as a file: Debian builds its Prometheus without the discovery of Kubernetes."""
+        targets = []
+        for pod in self.get("pods", "-A")["items"]:
+            about = {"__meta_kubernetes_namespace": pod["metadata"]["namespace"], "__meta_kubernetes_pod_name": pod["metadata"]["name"]}
+            for container in pod["spec"]["containers"] + pod["spec"].get("initContainers", []):
+                for port in container.get("ports", []):
+                    targets.append({"targets": [f"{pod['status'].get('podIP')}:{port['containerPort']}"], "labels": {
+                        **about, "__meta_kubernetes_pod_container_name": container["name"],
+                        "__meta_kubernetes_pod_container_port_name": port.get("name", "")}})
+        return f"file_sd_configs: [{{files: [{self.write('targets.json', json.dumps(targets))}]}}]"
 
     def node(self, *argv, check=True, timeout=60):
         return self.machine.run(*argv, check=check, timeout=timeout)

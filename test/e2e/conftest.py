@@ -31,6 +31,7 @@ def pytest_ignore_collect(collection_path, config):
 
 def pytest_collection_modifyitems(items, config):
     world, why = config.getoption("--on"), None
+    items.sort(key=lambda item: item.path.name == "test_kube_uninstall.py")
     if os.getuid() != 0:
         why = "needs root: the sandbox makes network namespaces"
     elif not os.path.exists(sandbox.WEFT):

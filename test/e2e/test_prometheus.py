@@ -14,7 +14,7 @@ from mesh import LOGGED, client, server, until
 pytestmark = pytest.mark.skipif(not shutil.which("prometheus"), reason="Debian's package prometheus is not installed")
 
 # The control plane's metrics have the names that Istio gave them: counters without _total, gauges that end in _count.
-ISTIOS_OWN = ("pilot_", "citadel_", "sidecar_injection_")
+ISTIOS_OWN = ("pilot_", "citadel_", "sidecar_injection_", "galley_")
 
 LABELS_HTTP = """reporter source_workload source_canonical_service source_canonical_revision source_workload_namespace source_principal
 source_app source_version source_cluster destination_workload destination_workload_namespace destination_principal destination_app
