@@ -132,8 +132,8 @@ static int take_offer(struct authority *a, struct ca *ca, const char *origin)
         wait_with(a, ca_ref(ca));
     }
     a->stats.loads++;
-    log_info("certificate authority of %s: %s, %u root(s) trusted", origin,
-             ca_is_root(ca) ? "signs with a root" : "signs with an intermediate", roots_count(buf_read(&a->roots)));
+    log_info("certificate authority of %s taken: %s, %u root(s) trusted", origin,
+             ca_is_root(ca) ? "a root" : "an intermediate", roots_count(buf_read(&a->roots)));
     tell(a);
     return 0;
 }

@@ -78,6 +78,8 @@
             "error=\"CA_NOT_READY\"", c->sign_errors[CA_NOT_READY])                                                    \
     COUNTER("citadel_server_csr_sign_err_count", "Signing requests that could not be signed.",                         \
             "error=\"CERT_GEN_ERROR\"", c->sign_errors[CA_CERT_GEN_ERROR])                                             \
+    VALUE("weft_ca_problem", "1: a CA was found and refused, the last good one signs on; the log says why.", "",       \
+          d->config.authority &&authority_problem(d->config.authority))                                                \
     VALUE("citadel_server_root_cert_expiry_timestamp", "Unix time at which the root ends.", "", root)                  \
     VALUE("citadel_server_cert_chain_expiry_timestamp", "Unix time at which the signing certificate ends.", "", chain)
 

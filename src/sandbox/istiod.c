@@ -19,6 +19,7 @@
 #include "sandbox/daemon.h"
 #include "sandbox/isolate.h"
 #include "trust/ca.h"
+#include "wire/base64.h"
 #include "wire/node.h"
 
 static const char manifest[] =
@@ -57,6 +58,7 @@ static const char manifest[] =
     "        - {name: POD_NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}\n"
     "        - {name: SERVICE_ACCOUNT, valueFrom: {fieldRef: {fieldPath: spec.serviceAccountName}}}\n"
     "        - {name: DEFAULT_WORKLOAD_CERT_TTL, value: \"%s\"}\n"
+    "        - {name: CA_ROOT_SETTLE, value: \"3s\"}\n" /* one replica: proxies alone are waited for */
     "        ports:\n"
     "        - {name: grpc-xds, containerPort: 15010}\n"
     "        - {name: https-dns, containerPort: 15012}\n"
@@ -83,8 +85,12 @@ static int take_file(struct arena *a, struct node *data, const char *name)
         close(fd);
     if (n < 0)
         return -EIO;
-    node_set_str(a, data, name, arena_view(a, view_make(text, (size_t)n)));
+    struct buf coded = {0}; /* not stringData, which would win over what an operator puts in its place */
+    base64_write(&coded, BASE64_STANDARD, view_make(text, (size_t)n));
+    node_set_str(a, data, name, arena_view(a, buf_read(&coded)));
     explicit_bzero(text, sizeof(text));
+    explicit_bzero(coded.data, coded.cap);
+    buf_done(&coded);
     return 0;
 }
 
@@ -100,7 +106,7 @@ static int give_root(struct cluster *c, struct arena *a, struct diags *d)
     if (!err)
         err = ca_save(ca, CA_DIR);
     struct node *tree = tree_new(a, VIEW("v1"), VIEW("Secret"), VIEW("istio-system"), VIEW("cacerts"));
-    struct node *data = node_make(a, tree, "stringData", NODE_MAP);
+    struct node *data = node_make(a, tree, "data", NODE_MAP);
     for (size_t i = 0; i < COUNT_OF(files) && !err; i++)
         err = take_file(a, data, files[i]);
     if (!err) {

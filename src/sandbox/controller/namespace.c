@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Namespaces: each has service account `default` and ConfigMap `istio-ca-root-cert` (what proxies trust the control
- * plane by). One that is deleted takes its content along, pods in order, and goes when it is empty. Here too: garbage,
+ * plane by: made here, so that it is there before the control plane, which keeps it right from then on). One that is
+ * deleted takes its content along, pods in order, and goes when it is empty. Here too: garbage,
  * the objects whose owner is gone.
  */
 #include "sandbox/cluster.h"
@@ -18,7 +19,7 @@ static void ensure_account(struct cluster *c, struct view ns)
 
 static void ensure_root(struct cluster *c, struct view ns)
 {
-    if (!c->root_cert.n)
+    if (!c->root_cert.n || store_get(c->store, KIND_CONFIG_MAP, ns, VIEW("istio-ca-root-cert")))
         return;
     struct arena *a = &c->round;
     struct node *tree = tree_new(a, VIEW("v1"), VIEW("ConfigMap"), ns, VIEW("istio-ca-root-cert"));
