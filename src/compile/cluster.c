@@ -340,11 +340,14 @@ void compile_clusters(struct scope *s)
         if (r->resolution == RESOLVE_ALIAS)
             continue;
         const struct rule_set *rules = policy_rules(s, r);
+        if (reuse_service(s, r, rules))
+            continue;
         for (uint32_t j = 0; j < r->n_ports; j++) {
             add_cluster(s, r, &r->ports[j], rules, NULL, NULL);
             for (uint32_t k = 0; rules && k < rules->n_subsets; k++)
                 add_cluster(s, r, &r->ports[j], rules, rules->subsets[k], rules->subset_of[k]);
         }
+        reuse_end(s->c);
     }
     add_fixed(s, "BlackHoleCluster", CLUSTER_STATIC, NULL);
     if (s->kind == PROXY_GATEWAY)

@@ -33,12 +33,22 @@ struct compiler *compiler_new(const struct mesh_snapshot *snapshot, struct compi
     map_init(&c->scopes, NULL);
     map_init(&c->interned, NULL);
     map_init(&c->before, NULL);
+    map_init(&c->memos, NULL);
+    map_init(&c->memos_before, NULL);
+    map_init(&c->plans_before, NULL);
     if (last) { /* what it made is kept for one generation, so that equal resources stay the same ones */
         c->before = last->interned;
         map_init(&last->interned, NULL);
+        c->memos_before = last->memos;
+        map_init(&last->memos, NULL);
+        c->outbound_before = last->outbound_print;
+        MAP_EACH (&last->scopes, it)
+            map_put(&c->plans_before, arena_view(&c->arena, it->key),
+                    (void *)(uintptr_t)plan_ref(((struct scope *)it->value)->plan));
     }
     registry_build(c);
     policy_build(c);
+    reuse_build(c);
     SNAPSHOT_EACH(snapshot, VIRTUAL_SERVICE, virtual_service, vs)
     c->by_labels |= vs_by_labels(vs);
     return c;
@@ -60,15 +70,20 @@ struct compiler *compiler_free(struct compiler *c)
     map_done(&c->scopes);
     forget(&c->interned);
     forget(&c->before);
+    reuse_forget(&c->memos);
+    reuse_forget(&c->memos_before);
+    MAP_EACH (&c->plans_before, it)
+        plan_unref(it->value);
+    map_done(&c->plans_before);
     arena_done(&c->arena);
     mem_free(c);
     return NULL;
 }
 
-struct plan *compile_plan(struct compiler *c, const struct proxy_facts *proxy)
+struct plan *compile_layers(struct compiler *c, const struct proxy_facts *proxy, const struct plan **ret_shared)
 {
     struct scope *s = scope_get(c, proxy);
-    struct plan *p = plan_copy(s->plan);
+    struct plan *p = plan_new();
     switch (proxy->kind) {
     case PROXY_SIDECAR:
         compile_inbound(s, p, proxy);
@@ -77,5 +92,17 @@ struct plan *compile_plan(struct compiler *c, const struct proxy_facts *proxy)
         compile_gateway(s, p, proxy);
         break;
     }
+    *ret_shared = s->plan;
+    return p;
+}
+
+struct plan *compile_plan(struct compiler *c, const struct proxy_facts *proxy)
+{
+    const struct plan *shared;
+    struct plan *own = compile_layers(c, proxy, &shared), *p = plan_copy(shared);
+    for (int k = 0; k < RESOURCE_KINDS; k++)
+        PLAN_EACH(own, k, r)
+    plan_put(p, r);
+    plan_unref(own);
     return p;
 }

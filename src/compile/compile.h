@@ -37,3 +37,7 @@ struct compiler *compiler_new(const struct mesh_snapshot *snapshot, struct compi
     __attribute__((returns_nonnull));
 struct compiler *compiler_free(struct compiler *c);
 struct plan *compile_plan(struct compiler *c, const struct proxy_facts *proxy) __attribute__((returns_nonnull));
+/* The same in two layers: what it shares with all proxies of its scope (borrowed; the same pointer as long as nothing in it
+ * changes, also across compilers), and its own, one reference, the caller's. No resource is in both. */
+struct plan *compile_layers(struct compiler *c, const struct proxy_facts *proxy, const struct plan **ret_shared)
+    __attribute__((returns_nonnull));

@@ -196,7 +196,7 @@ static struct instance *push(struct compiler *c, struct reg_port *p, struct view
     return i;
 }
 
-static const struct pod *target_pod(const struct compiler *c, const struct target_ref *t, struct view ns)
+const struct pod *registry_target(const struct compiler *c, const struct target_ref *t, struct view ns)
 {
     if (!view_is(t->kind, "Pod"))
         return NULL;
@@ -228,7 +228,7 @@ static void from_slice(struct compiler *c, const struct registered *r, struct re
                 continue;
             struct instance *made = push(c, p, e->addresses.list[0], slice->ports[i].port);
             made->ns = r->ns;
-            describe_pod(c, made, target_pod(c, &e->target, r->ns));
+            describe_pod(c, made, registry_target(c, &e->target, r->ns));
             made->hostname = e->hostname;
             if (!made->zone.n)
                 made->zone = e->zone;
@@ -247,7 +247,7 @@ static void from_endpoints(struct compiler *c, const struct registered *r, struc
                 const struct endpoint_address *a = &e->subsets[i].addresses[j];
                 struct instance *made = push(c, p, a->ip, e->subsets[i].ports[k].port);
                 made->ns = r->ns;
-                describe_pod(c, made, target_pod(c, &a->target, r->ns));
+                describe_pod(c, made, registry_target(c, &a->target, r->ns));
                 made->hostname = a->hostname;
             }
         }

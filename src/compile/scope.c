@@ -53,16 +53,22 @@ static struct resource *find_equal(const struct map *among, const struct resourc
     return same && same->kind == r->kind && view_eq(same->name, r->name) ? same : NULL;
 }
 
+void scope_intern(struct compiler *c, const struct resource *r)
+{
+    if (!map_get(&c->interned, hash_key(r)))
+        map_put(&c->interned, hash_key(r), resource_ref(r));
+}
+
 void scope_put(struct compiler *c, struct plan *p, void *resource)
 {
     struct resource *r = resource;
     resource_seal(r);
     struct resource *same = find_equal(&c->interned, r);
-    if (!same && (same = find_equal(&c->before, r)))
-        map_put(&c->interned, hash_key(same), resource_ref(same));
-    if (!same && !map_get(&c->interned, hash_key(r)))
-        map_put(&c->interned, hash_key(r), resource_ref(r));
+    if (!same)
+        same = find_equal(&c->before, r);
+    scope_intern(c, same ? same : r);
     plan_put(p, same ? same : r);
+    reuse_record(c, same ? same : r);
     resource_unref(r);
 }
 
@@ -204,9 +210,10 @@ struct scope *scope_get(struct compiler *c, const struct proxy_facts *proxy)
     see_virtual_services(s);
     bind_hosts(s);
     compile_clusters(s);
-    if (s->kind == PROXY_SIDECAR) {
+    if (s->kind == PROXY_SIDECAR && !reuse_outbound(s, key)) {
         compile_outbound_listeners(s);
         compile_outbound_routes(s);
     }
+    reuse_plan(s, key);
     return s;
 }

@@ -59,6 +59,7 @@ struct registered {
     const struct service *service;
     const struct service_entry *entry;
     const struct object *object;
+    uint64_t print; /* reuse.c: of the instances; 0: not known yet */
 };
 
 /* DestinationRules of one namespace and host, merged. */
@@ -84,17 +85,23 @@ struct effective_policy {
     const struct client_tls *tls;
 };
 
+struct memo;
+
 struct compiler {
     const struct mesh_snapshot *snap;
     const struct mesh_config *config;
     struct arena arena;
     struct registered **services; /* Services, then ServiceEntry hosts, each oldest first */
     uint32_t n_services;
-    struct map rules;    /* namespace → struct rule_set_list */
-    struct map scopes;   /* key → struct scope */
-    struct map interned; /* content hash → struct resource, referenced */
-    struct map before;   /* interned of the compiler before this one */
-    bool by_labels;      /* some object selects by the proxy's labels */
+    struct map rules;               /* namespace → struct rule_set_list */
+    struct map scopes;              /* key → struct scope */
+    struct map interned;            /* content hash → struct resource, referenced */
+    struct map before;              /* interned of the compiler before this one */
+    struct map memos, memos_before; /* reuse.c: print → what was made of a service */
+    struct map plans_before;        /* scope → its plan in the compiler before this one, referenced */
+    struct memo *recording;
+    uint64_t policy_print, outbound_print, outbound_before;
+    bool by_labels; /* some object selects by the proxy's labels */
 };
 
 struct bound_host { /* a host and the VirtualService that speaks for it */
@@ -126,6 +133,7 @@ struct instance *registry_instances(struct compiler *c, const struct registered 
 /* All instances' identities, spiffe://<trust domain>/ns/<ns>/sa/<account>, sorted, each once. */
 struct view *registry_identities(struct compiler *c, const struct registered *r, const struct reg_port *p,
                                  uint32_t *ret_n);
+const struct pod *registry_target(const struct compiler *c, const struct target_ref *t, struct view ns); /* or NULL */
 struct labels *labels_copy(struct arena *a, const struct labels *l);
 
 /* --- policy.c --- */
@@ -146,8 +154,20 @@ const struct registered *scope_service(const struct scope *s, struct view host);
 const struct registered *scope_resolve(const struct scope *s, struct view host);
 const struct virtual_service *scope_vs_for(const struct scope *s, struct view host); /* most specific; NULL: none */
 bool scope_allows_any(const struct scope *s);
+/* An equal one that is made later shall be this one. */
+void scope_intern(struct compiler *c, const struct resource *r);
 /* Seals it, shares an equal one if there is one, puts it into the plan; the caller's reference is consumed. */
 void scope_put(struct compiler *c, struct plan *p, void *resource);
+
+/* --- reuse.c --- */
+void reuse_build(struct compiler *c);
+/* True: its clusters and endpoints are in the plan. False: make them, then reuse_end(). */
+bool reuse_service(struct scope *s, const struct registered *r, const struct rule_set *rules);
+void reuse_end(struct compiler *c);
+void reuse_record(struct compiler *c, struct resource *r); /* by scope_put */
+bool reuse_outbound(struct scope *s, struct view key);     /* listeners and routes; false: make them */
+void reuse_plan(struct scope *s, struct view key);
+void reuse_forget(struct map *memos);
 
 /* --- names --- */
 struct view name_cluster(struct arena *a, uint32_t port, struct view subset, struct view host);

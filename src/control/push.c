@@ -55,21 +55,22 @@ static struct plan *without_secrets(struct plan *plan)
 
 static void publish(struct push *p, struct xds_proxy *proxy)
 {
+    const struct plan *shared;
     struct proxy_facts facts;
-    struct plan *plan;
+    struct plan *own;
     struct arena a;
 
     if (!p->compiler)
         return;
     arena_init(&a, 1024);
     facts = facts_of(&proxy->node, &a);
-    plan = compile_plan(p->compiler, &facts);
+    own = compile_layers(p->compiler, &facts, &shared);
     if (p->roots)
-        plan_put(plan, &p->roots->res);
-    if (!proxy->identity.ns.n && !p->config.open && plan_count(plan, RESOURCE_SECRET))
-        plan = without_secrets(plan);
-    xds_proxy_publish(proxy, plan, buf_read(&p->version));
-    plan_unref(plan);
+        plan_put(own, &p->roots->res);
+    if (!proxy->identity.ns.n && !p->config.open && plan_count(own, RESOURCE_SECRET))
+        own = without_secrets(own); /* no scope has any */
+    xds_proxy_publish_layers(proxy, shared, own, buf_read(&p->version));
+    plan_unref(own);
     arena_done(&a);
     p->stats.plans++;
 }

@@ -235,6 +235,34 @@ int grpc_call_send(struct grpc_call *call, struct view message, bool end)
     return 0;
 }
 
+int grpc_call_begin(struct grpc_call *call, size_t n)
+{
+    uint8_t head[GRPC_FRAME_BYTES];
+
+    if (!call->stream || call->end_out || call->finishing || (call->done && !call->server) ||
+        (call->stream->ready & HTTP_RESET))
+        return -EPIPE;
+    if (n > LIMIT_GRPC_MESSAGE_BYTES)
+        return -EMSGSIZE;
+    if (buf_len(&call->out)) {
+        push(call);
+        if (buf_len(&call->out))
+            return -EAGAIN;
+    }
+    grpc_frame_write(head, (uint32_t)n);
+    buf_view(&call->out, view_make(head, sizeof(head)));
+    push(call);
+    return 0;
+}
+
+ssize_t grpc_call_write(struct grpc_call *call, struct view bytes)
+{
+    if (!call->stream || (call->stream->ready & HTTP_RESET))
+        return -EPIPE;
+    push(call);
+    return buf_len(&call->out) ? 0 : http_stream_data(call->stream, bytes, false);
+}
+
 int grpc_call_end(struct grpc_call *call)
 {
     if (!call->stream || (call->stream->ready & HTTP_RESET))

@@ -43,6 +43,11 @@ struct grpc_call *grpc_call_accept(struct http_stream *s, struct task *task, uin
 /* Copies and queues one message. end: client, half-close behind it. -EPIPE when the call is over; -EAGAIN when with it more
  * than LIMIT_GRPC_PENDING_BYTES would wait: try again at the next wake. */
 int grpc_call_send(struct grpc_call *call, struct view message, bool end) must_check;
+/* One message of n bytes that its owner writes piece by piece from where they are, without a copy here: begin, then write until
+ * all are taken and nothing else in between. begin: 0, -EAGAIN (earlier messages wait), -EPIPE, -EMSGSIZE. write: how many were
+ * taken; fewer than all means wait for the next wake. -EPIPE. */
+int grpc_call_begin(struct grpc_call *call, size_t n) must_check;
+ssize_t grpc_call_write(struct grpc_call *call, struct view bytes) must_check;
 int grpc_call_end(struct grpc_call *call);              /* client: half-close without a message */
 size_t grpc_call_pending(const struct grpc_call *call); /* bytes that wait to be sent */
 

@@ -9,18 +9,10 @@
 
 #include "base/clock.h"
 #include "xds/codec.h"
+#include "xds/discovery.h"
+#include "xds/types.h"
 
-#define KEPT (60 * NS_PER_S)
-
-struct key {
-    uint64_t kind, name_hash, hash;
-};
-
-struct item {
-    struct key key;
-    struct buf bytes;
-    uint64_t used;
-};
+#define KEPT (10 * NS_PER_S) /* proxies that come together are served within seconds; later ones pay for encoding */
 
 void xds_cache_init(struct xds_cache *c)
 {
@@ -28,7 +20,7 @@ void xds_cache_init(struct xds_cache *c)
     map_init(&c->items, NULL);
 }
 
-static void item_free(struct xds_cache *c, struct item *it)
+static void item_free(struct xds_cache *c, struct xds_encoded *it)
 {
     c->held_bytes -= buf_len(&it->bytes);
     if (it->key.kind == RESOURCE_SECRET && it->bytes.data)
@@ -40,36 +32,54 @@ static void item_free(struct xds_cache *c, struct item *it)
 void xds_cache_done(struct xds_cache *c)
 {
     MAP_EACH (&c->items, it) {
+        must(((struct xds_encoded *)it->value)->refs == 0);
         item_free(c, it->value);
     }
     map_done(&c->items);
 }
 
-struct view xds_encoded(struct xds_cache *c, const struct resource *r)
+/* The value is encoded into a buffer of its own first: its length stands before it. */
+static void encode(struct xds_encoded *it, const struct resource *r)
 {
-    struct key key = {r->kind, r->name_hash, r->hash};
-    struct item *it = map_get(&c->items, view_make(&key, sizeof(key)));
+    struct buf value = {0};
+    char version[XDS_VERSION_TEXT];
+    size_t room;
+
+    xds_encode(r, &value);
+    buf_room(&it->bytes, buf_len(&value) + r->name.n + 160, &room);
+    discovery_write_resource(&it->bytes, r->name, xds_version(r->hash, version), xds_type_of(r->kind)->url,
+                             buf_read(&value));
+    if (r->kind == RESOURCE_SECRET && value.data)
+        explicit_bzero(value.data, value.cap);
+    buf_done(&value);
+}
+
+struct xds_encoded *xds_encoded(struct xds_cache *c, const struct resource *r)
+{
+    struct xds_encoded_key key = {r->kind, r->name_hash, r->hash};
+    struct xds_encoded *it = map_get(&c->items, view_make(&key, sizeof(key)));
 
     if (!it) {
         it = calloc(1, sizeof(*it));
         must(it != NULL);
         it->key = key;
-        xds_encode(r, &it->bytes);
+        encode(it, r);
         c->encoded++;
         c->encoded_bytes += buf_len(&it->bytes);
         c->held_bytes += buf_len(&it->bytes);
         map_put(&c->items, view_make(&it->key, sizeof(it->key)), it);
     }
     it->used = c->now;
-    return buf_read(&it->bytes);
+    it->refs++;
+    return it;
 }
 
 void xds_cache_sweep(struct xds_cache *c, uint64_t now)
 {
     c->now = now;
     MAP_EACH (&c->items, at) {
-        struct item *it = at->value;
-        if (now - it->used > KEPT) {
+        struct xds_encoded *it = at->value;
+        if (!it->refs && now - it->used > KEPT) {
             map_del(&c->items, at->key);
             item_free(c, it);
         }

@@ -6,6 +6,8 @@
  * been replaced.
  */
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/limits.h"
 #include "http/grpc_call.h"
@@ -14,15 +16,17 @@
 #include "xds/discovery.h"
 #include "xds/server_impl.h"
 
+enum { GATHER = 16 * 1024 };
+
 #define CONTROL_PLANE "{\"Component\":\"weft-control\",\"Version\":\"" WEFT_VERSION "\"}"
 
 /* ---- states for people ---- */
 
-void stream_set_text(struct buf *b, struct view *ret, struct view text)
+void stream_set_nack(struct stream *s, enum resource_kind kind, struct view text)
 {
-    buf_clear(b);
-    buf_view(b, text);
-    *ret = buf_read(b);
+    buf_clear(&s->nacks[kind]);
+    buf_view(&s->nacks[kind], text);
+    s->pub.types[kind].nack = buf_read(&s->nacks[kind]);
 }
 
 void stream_set_sync(struct stream *s, enum resource_kind kind)
@@ -31,7 +35,7 @@ void stream_set_sync(struct stream *s, enum resource_kind kind)
     struct xds_type_state *p = &s->pub.types[kind];
     enum xds_sync now = XDS_SYNCED;
 
-    if (!p->asked || !s->plan)
+    if (!p->asked || !s->published)
         now = XDS_NOT_SENT;
     else if (t->outstanding)
         now = XDS_SENT;
@@ -66,117 +70,181 @@ bool stream_list_next(struct view *rest, struct view *ret)
     *rest = view_from(*rest, 4 + (size_t)n);
     return true;
 }
-struct resource *stream_planned(const struct plan *p, enum resource_kind kind, struct view name)
-{
-    struct name_ref ref = name_ref(name);
 
-    return (struct resource *)(uintptr_t)plan_get(p, kind, &ref);
+/* ---- what is wanted and what is there ---- */
+
+struct resource *stream_planned(const struct stream *s, enum resource_kind kind, uint64_t name_hash)
+{
+    struct resource *r = plan_by_hash(s->plan[LAYER_OWN], kind, name_hash);
+
+    return r ? r : plan_by_hash(s->plan[LAYER_SHARED], kind, name_hash);
+}
+
+bool stream_wants(const struct stream *s, enum resource_kind kind, uint64_t name_hash)
+{
+    return s->pub.types[kind].wildcard || names_has(s->types[kind].asked, name_hash);
+}
+
+void stream_begin(struct stream *s, enum resource_kind kind)
+{
+    struct stream_type *t = &s->types[kind];
+    struct held *h = &t->held;
+
+    for (int i = 0; i < LAYERS; i++) {
+        if (!h->diff[i] && h->base[i] != s->plan[i])
+            h->diff[i] = diff_get(&s->server->shelf, kind, h->base[i], s->plan[i]);
+        if (h->diff[i] && diff_empty(h->diff[i]))
+            held_arrive(&s->server->shelf, h, i, h->diff[i]->key.to);
+        t->dirty = t->dirty || h->base[i] != s->plan[i];
+    }
+    t->dirty = t->dirty || map_size(&h->odd);
 }
 
 /* ---- responses ---- */
 
-static bool wants(const struct stream *s, const struct resource *r)
+void response_clear(struct stream *s)
 {
-    return s->pub.types[r->kind].wildcard || name_set_has(&s->types[r->kind].asked, r->name_hash);
+    for (uint32_t i = 0; i < s->out.n_parts; i++)
+        xds_encoded_unref(s->out.parts[i]);
+    free(s->out.parts);
+    buf_done(&s->out.tail);
+    s->out = (struct response){0};
 }
 
-static bool differs(const struct plan *have, const struct resource *r)
+static void *room_for_one(void *list, uint32_t n, size_t size) /* capacity doubles at powers of two */
 {
-    struct name_ref ref = {r->name, r->name_hash};
-    const struct resource *old = plan_get(have, r->kind, &ref);
-
-    return !old || old->hash != r->hash;
+    if ((n & (n - 1)) == 0) {
+        list = realloc(list, size * (n ? n * 2 : 1));
+        must(list != NULL);
+    }
+    return list;
 }
 
-static void add_resource(struct stream *s, struct resource *r)
+/* False: not in this response. */
+static bool add_resource(struct stream *s, struct resource *r, struct resource *before)
 {
     struct stream_type *t = &s->types[r->kind];
-    struct name_ref ref = {r->name, r->name_hash};
-    const struct resource *old = plan_get(s->sent, r->kind, &ref);
-    char version[XDS_VERSION_TEXT];
+    struct response *o = &s->out;
+    bool alone = name_set_has(&t->suspect, r->name_hash);
 
-    discovery_write_resource(&s->message, r->name, xds_version(r->hash, version), xds_type_of(r->kind)->url,
-                             xds_encoded(&s->server->cache, r));
-    if ((t->n_flight & (t->n_flight - 1)) == 0) { /* capacity doubles at powers of two */
-        t->flight = realloc(t->flight, sizeof(*t->flight) * (t->n_flight ? t->n_flight * 2 : 1));
-        must(t->flight != NULL);
-    }
-    t->flight[t->n_flight++] = (struct in_flight){resource_ref(r), old ? resource_ref(old) : NULL};
-    plan_put(s->sent, r);
+    if (t->n_flight && (alone || t->closed || o->bytes > LIMIT_XDS_RESPONSE_BYTES))
+        return false;
+    t->closed = alone;
+    o->parts = room_for_one(o->parts, o->n_parts, sizeof(struct xds_encoded *));
+    o->parts[o->n_parts] = xds_encoded(&s->server->cache, r);
+    o->bytes += buf_len(&o->parts[o->n_parts++]->bytes);
+    t->flight = room_for_one(t->flight, t->n_flight, sizeof(*t->flight));
+    t->flight[t->n_flight++] = (struct in_flight){resource_ref(r), before ? resource_ref(before) : NULL};
     s->pub.resources++;
+    return true;
+}
+
+/* The difference from what the proxy has of one layer to the newest; what is gone becomes odd. */
+static bool add_layer(struct stream *s, enum resource_kind kind, int layer)
+{
+    struct held *h = &s->types[kind].held;
+
+    while (h->diff[layer] || h->base[layer] != s->plan[layer]) {
+        struct diff *d = h->diff[layer];
+        if (!d)
+            d = h->diff[layer] = diff_get(&s->server->shelf, kind, h->base[layer], s->plan[layer]);
+        for (; h->at[layer] < d->n_changed; h->at[layer]++) {
+            struct resource *r = d->changed[h->at[layer]];
+            if (stream_wants(s, kind, r->name_hash) && !held_odd(h, r->name_hash) &&
+                !add_resource(s, r, plan_by_hash(d->key.from, kind, r->name_hash)))
+                return false;
+        }
+        for (uint32_t i = 0; i < d->n_gone; i++)
+            if (stream_wants(s, kind, d->gone[i]->name_hash) && !held_odd(h, d->gone[i]->name_hash))
+                held_make_odd(h, d->gone[i]->name_hash, d->gone[i]);
+        held_arrive(&s->server->shelf, h, layer, d->key.to);
+    }
+    return true;
+}
+
+static bool add_odd(struct stream *s, enum resource_kind kind)
+{
+    struct stream_type *t = &s->types[kind];
+
+    MAP_EACH (&t->held.odd, it) {
+        struct oddity *o = it->value;
+        struct resource *r = stream_planned(s, kind, o->name_hash);
+        if (!r || (o->has && o->has->hash == r->hash))
+            continue;
+        if (o->denied == r->hash) {
+            t->n_denied++;
+            continue;
+        }
+        if (!add_resource(s, r, o->has))
+            return false;
+        o->denied = 0;
+        held_make_odd(&t->held, o->name_hash, r);
+    }
+    return true;
 }
 
 /* What is new or changed; false: there is more than fits into one response. */
 static bool add_changes(struct stream *s, enum resource_kind kind)
 {
-    struct stream_type *t = &s->types[kind];
-
-    t->n_denied = 0;
-    PLAN_EACH(s->plan, kind, r)
-    {
-        bool alone;
-
-        if (!wants(s, r) || !differs(s->sent, r))
-            continue;
-        if (!differs(s->denied, r)) {
-            t->n_denied++;
-            continue;
-        }
-        alone = name_set_has(&t->suspect, r->name_hash);
-        if (t->n_flight && (alone || buf_len(&s->message) > LIMIT_XDS_RESPONSE_BYTES))
-            return false;
-        add_resource(s, r);
-        if (alone)
-            return false;
-    }
-    return true;
+    s->types[kind].n_denied = 0;
+    s->types[kind].closed = false;
+    return add_layer(s, kind, LAYER_SHARED) && add_layer(s, kind, LAYER_OWN) && add_odd(s, kind);
 }
 
-/* What is gone from the plan, and names that never were in it. */
-static uint32_t add_removals(struct stream *s, enum resource_kind kind)
+/* What is as planned is odd no more; of what is gone from the plan, if it may be said now, the names go into the response. */
+static uint32_t settle_odd(struct stream *s, enum resource_kind kind, bool removals)
+{
+    struct held *h = &s->types[kind].held;
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < h->odd.n_items; i++) {
+        struct oddity *o = h->odd.items[i].value;
+        struct resource *r = o ? stream_planned(s, kind, o->name_hash) : NULL;
+        if (!o || (r && (!o->has || o->has->hash != r->hash)) || (!r && o->has && !removals))
+            continue;
+        if (!r && o->has) {
+            discovery_write_name(&s->out.tail, RESPONSE_REMOVED, o->has->name);
+            n++;
+        }
+        held_forget_odd(h, o->name_hash); /* the last one empties the list */
+    }
+    return n;
+}
+
+/* Names that were asked for and never were in the plan. */
+static uint32_t add_missing(struct stream *s, enum resource_kind kind)
 {
     struct stream_type *t = &s->types[kind];
     struct view rest = buf_read(&t->missing), name;
-    struct arena names;
-    struct view *gone = NULL;
-    uint32_t n_gone = 0, n = 0;
+    uint32_t n = 0;
 
     while (stream_list_next(&rest, &name)) {
-        if (stream_planned(s->plan, kind, name))
+        if (stream_planned(s, kind, view_hash(name)))
             continue;
-        discovery_write_name(&s->message, RESPONSE_REMOVED, name);
+        discovery_write_name(&s->out.tail, RESPONSE_REMOVED, name);
         n++;
     }
-    buf_clear(&t->missing);
-    arena_init(&names, 0);
-    PLAN_EACH(s->sent, kind, r)
-    {
-        struct name_ref ref = {r->name, r->name_hash};
-        if (!plan_get(s->plan, kind, &ref))
-            *ARENA_PUSH(&names, gone, n_gone) = arena_view(&names, r->name);
-    }
-    for (uint32_t i = 0; i < n_gone; i++) {
-        discovery_write_name(&s->message, RESPONSE_REMOVED, gone[i]);
-        plan_del(s->sent, kind, gone[i]);
-    }
-    arena_done(&names);
-    return n + n_gone;
+    buf_done(&t->missing);
+    return n;
 }
 
 static void finish_response(struct stream *s, const struct xds_type *x)
 {
     struct stream_type *t = &s->types[x->kind];
     struct xds_type_state *p = &s->pub.types[x->kind];
+    uint32_t n = t->asked ? t->asked->set.n : 0;
 
+    for (int i = 0; p->wildcard && i < LAYERS; i++)
+        n = (i ? n : 0) + (s->plan[i] ? plan_count(s->plan[i], x->kind) : 0);
     p->nonce_sent++;
-    discovery_write_tail(&s->message, buf_read(&s->version), x->url, p->nonce_sent, VIEW(CONTROL_PLANE));
-    stream_set_text(&s->texts[x->kind][0], &p->version_sent, buf_read(&s->version));
-    p->n_sent = plan_count(s->sent, x->kind);
+    discovery_write_tail(&s->out.tail, s->pub.version, x->url, p->nonce_sent, VIEW(CONTROL_PLANE));
+    shared_text_set(&s->sent[x->kind], &p->version_sent, s->version);
+    p->n_sent = n - t->n_denied;
     t->outstanding = true;
     t->must_answer = false;
     s->pub.responses++;
     s->server->stats.pushes[x->kind]++;
-    s->server->stats.sent_bytes += buf_len(&s->message);
+    s->server->stats.sent_bytes += s->out.bytes + buf_len(&s->out.tail);
 }
 
 /* Builds the next response of this type into s->message; false: there is nothing to say. */
@@ -186,8 +254,10 @@ static bool build(struct stream *s, const struct xds_type *x, bool removals)
     bool all = add_changes(s, x->kind);
     uint32_t n = t->n_flight;
 
+    if (all)
+        n += settle_odd(s, x->kind, removals);
     if (all && removals)
-        n += add_removals(s, x->kind);
+        n += add_missing(s, x->kind);
     t->dirty = !all;
     if (!n && !t->must_answer)
         return false;
@@ -195,16 +265,60 @@ static bool build(struct stream *s, const struct xds_type *x, bool removals)
     return true;
 }
 
+/* The next bytes of the response in one piece: many small resources make few frames. */
+static struct view gather(const struct response *o, char *room, size_t size)
+{
+    size_t n = 0, skip = o->at_byte;
+
+    for (uint32_t i = o->at_part; i <= o->n_parts && n < size; i++) {
+        struct view v = view_from(buf_read(i < o->n_parts ? &o->parts[i]->bytes : &o->tail), skip);
+        skip = 0;
+        if (!n && v.n >= size)
+            return v; /* large enough as it is */
+        v = view_head(v, size - n);
+        memcpy(room + n, v.p, v.n);
+        n += v.n;
+    }
+    return view_make(room, n);
+}
+
+static void advance(struct response *o, size_t n)
+{
+    for (o->at_byte += n; o->at_part < o->n_parts; o->at_part++) {
+        size_t all = buf_len(&o->parts[o->at_part]->bytes);
+        if (o->at_byte < all)
+            return;
+        o->at_byte -= all;
+    }
+}
+
 static int flush(struct stream *s)
 {
-    int r;
+    struct response *o = &s->out;
+    char room[GATHER];
 
-    if (!buf_len(&s->message))
+    if (!buf_len(&o->tail))
         return 0;
-    r = grpc_call_send(s->call, buf_read(&s->message), false);
-    if (r == 0)
-        buf_done(&s->message);
-    return r;
+    if (!o->begun) {
+        int r = grpc_call_begin(s->call, o->bytes + buf_len(&o->tail));
+        if (r < 0)
+            return r;
+        o->begun = true;
+        s->moved = loop_now(s->server->loop);
+    }
+    while (o->at_part < o->n_parts || o->at_byte < buf_len(&o->tail)) {
+        struct view v = gather(o, room, sizeof(room));
+        ssize_t n = grpc_call_write(s->call, v);
+        if (n < 0)
+            return (int)n;
+        advance(o, (size_t)n);
+        if (n)
+            s->moved = loop_now(s->server->loop);
+        if ((size_t)n < v.n)
+            return -EAGAIN;
+    }
+    response_clear(s);
+    return 0;
 }
 
 /* Everything of the published plan is acknowledged or refused: said once for each version. */
@@ -217,9 +331,9 @@ static void settle(struct stream *s)
         if (s->types[i].outstanding || s->types[i].dirty || first)
             return;
     }
-    if (view_eq(p->settled, buf_read(&s->version)))
+    if (s->settled == s->version)
         return;
-    stream_set_text(&s->settled, &s->pub.settled, buf_read(&s->version));
+    shared_text_set(&s->settled, &s->pub.settled, s->version);
     server_tell_listener(s->server);
 }
 

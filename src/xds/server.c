@@ -22,8 +22,9 @@ enum {
 };
 enum { SWEEP = 1 };
 
-#define HELLO (10 * NS_PER_S) /* until the first request with a node */
-#define SWEEP_EACH (30 * NS_PER_S)
+#define HELLO (10 * NS_PER_S)   /* until the first request with a node */
+#define SLOWEST (60 * NS_PER_S) /* without taking a byte of a response: what waits for it keeps old resources alive */
+#define SWEEP_EACH (10 * NS_PER_S)
 
 static const char *const sync_names[] = {"NOT SENT", "SENT", "SYNCED", "STALE", "ERROR"};
 
@@ -60,20 +61,22 @@ static void stream_free(struct stream *s)
     timer_done(&s->hello);
     task_done(&s->task);
     for (int i = 0; i < RESOURCE_KINDS; i++) {
-        name_set_done(&s->types[i].asked);
+        names_unref(&s->server->shelf, s->types[i].asked);
+        held_clear(&s->server->shelf, &s->types[i].held);
         name_set_done(&s->types[i].suspect);
         flight_clear(&s->types[i]);
         buf_done(&s->types[i].missing);
-        for (int k = 0; k < 3; k++)
-            buf_done(&s->texts[i][k]);
+        buf_done(&s->nacks[i]);
+        shared_text_unref(s->sent[i]);
+        shared_text_unref(s->acked[i]);
     }
-    plan_unref(s->plan);
-    plan_unref(s->sent);
-    plan_unref(s->denied);
+    response_clear(s);
+    for (int i = 0; i < LAYERS; i++)
+        plan_unref(s->plan[i]);
+    plan_unref(s->merged);
     buf_done(&s->early);
-    buf_done(&s->message);
-    buf_done(&s->version);
-    buf_done(&s->settled);
+    shared_text_unref(s->version);
+    shared_text_unref(s->settled);
     arena_done(&s->arena);
     free(s);
 }
@@ -126,20 +129,55 @@ static void stream_refuse(struct stream *s, enum grpc_status status, struct view
 
 /* ---- requests ---- */
 
-/* What the proxy says that it has from an earlier stream: equal content counts as sent, the rest is sent or removed. */
+/* What the proxy says that it has from an earlier stream: equal content counts as sent, the rest is sent or removed. It
+ * then has all of the plan that it wants but for oddities, which are few if the plan has not changed much. */
 static void take_initial(struct stream *s, enum resource_kind kind, const struct discovery_request *q)
 {
     struct discovery_walk walk = {.bytes = q->bytes};
+    struct held *h = &s->types[kind].held;
+    struct name_set equal = {0};
     struct view name, version;
     char text[XDS_VERSION_TEXT];
 
+    if (!q->n_initial)
+        return;
     while (discovery_next_initial(&walk, &name, &version)) {
-        struct resource *r = stream_planned(s->plan, kind, name);
+        struct resource *r = stream_planned(s, kind, view_hash(name));
         if (!r)
             stream_list_add(&s->types[kind].missing, name);
         else if (view_eq(xds_version(r->hash, text), version))
-            plan_put(s->sent, r);
+            name_set_add(&equal, r->name_hash);
     }
+    for (int i = 0; i < LAYERS; i++) {
+        held_arrive(&s->server->shelf, h, i, s->plan[i]);
+        if (s->plan[i])
+            PLAN_EACH(s->plan[i], kind, r)
+            {
+                if (stream_wants(s, kind, r->name_hash) && !name_set_has(&equal, r->name_hash))
+                    held_make_odd(h, r->name_hash, NULL);
+            }
+    }
+    name_set_done(&equal);
+}
+
+/* A name of which it has nothing, though it may have got all of the plan that it wanted until now. */
+static void ask_for(struct stream *s, enum resource_kind kind, struct view name, uint64_t hash)
+{
+    struct held *h = &s->types[kind].held;
+
+    if (!stream_planned(s, kind, hash))
+        stream_list_add(&s->types[kind].missing, name);
+    else if (h->base[LAYER_SHARED] || h->base[LAYER_OWN] || h->at[LAYER_SHARED] || h->at[LAYER_OWN])
+        held_make_odd(h, hash, NULL);
+}
+
+static void ask_for_all(struct stream *s, enum resource_kind kind)
+{
+    struct xds_type_state *p = &s->pub.types[kind];
+
+    if (!p->wildcard) /* until now it had what it named: all is sent anew */
+        held_clear(&s->server->shelf, &s->types[kind].held);
+    p->wildcard = s->types[kind].must_answer = true;
 }
 
 static int take_names(struct stream *s, const struct xds_type *x, const struct discovery_request *q)
@@ -147,29 +185,38 @@ static int take_names(struct stream *s, const struct xds_type *x, const struct d
     struct stream_type *t = &s->types[x->kind];
     struct xds_type_state *p = &s->pub.types[x->kind];
     struct discovery_walk walk = {.bytes = q->bytes};
+    struct name_set names;
     struct view name;
+    int r = 0;
 
+    if (!q->n_subscribe && !q->n_unsubscribe)
+        return 0;
+    name_set_copy(&names, t->asked);
     while (discovery_next_name(&walk, REQUEST_UNSUBSCRIBE, &name)) {
+        uint64_t hash = view_hash(name);
         if (view_is(name, "*"))
             p->wildcard = false;
-        name_set_del(&t->asked, view_hash(name));
+        name_set_del(&names, hash);
         if (!p->wildcard)
-            plan_del(s->sent, x->kind, name);
+            held_forget_odd(&t->held, hash);
     }
     walk = (struct discovery_walk){.bytes = q->bytes};
-    while (discovery_next_name(&walk, REQUEST_SUBSCRIBE, &name)) {
+    while (r == 0 && discovery_next_name(&walk, REQUEST_SUBSCRIBE, &name)) {
+        uint64_t hash = view_hash(name);
         if (view_is(name, "*")) {
-            p->wildcard = t->must_answer = true;
+            ask_for_all(s, x->kind);
             continue;
         }
-        if (t->asked.n >= LIMIT_XDS_SUBSCRIPTIONS)
-            return -E2BIG;
-        if (!name_set_add(&t->asked, view_hash(name)))
-            plan_del(s->sent, x->kind, name); /* asked again: sent again */
-        if (!stream_planned(s->plan, x->kind, name))
+        if (names.n >= LIMIT_XDS_SUBSCRIPTIONS)
+            r = -E2BIG;
+        else if (!name_set_add(&names, hash) || !p->wildcard) /* asked again: sent again */
+            ask_for(s, x->kind, name, hash);
+        else if (!stream_planned(s, x->kind, hash))
             stream_list_add(&t->missing, name);
     }
-    return 0;
+    names_unref(&s->server->shelf, t->asked);
+    t->asked = names_share(&s->server->shelf, &names);
+    return r;
 }
 
 static int take_request(struct stream *s, const struct xds_type *x, const struct discovery_request *q)
@@ -201,24 +248,21 @@ static void take_ack(struct stream *s, enum resource_kind kind, const struct dis
     t->outstanding = false;
     if (!q->has_error) {
         p->nonce_acked = nonce;
-        stream_set_text(&s->texts[kind][1], &p->version_acked, p->version_sent);
+        shared_text_set(&s->acked[kind], &p->version_acked, s->sent[kind]);
         for (uint32_t i = 0; i < t->n_flight; i++)
             name_set_del(&t->suspect, t->flight[i].now->name_hash);
     } else {
-        stream_set_text(&s->texts[kind][2], &p->nack,
+        stream_set_nack(s, kind,
                         view_head(q->error.n ? q->error : VIEW("refused without a reason"), LIMIT_XDS_NACK_BYTES));
         p->nack_at = loop_wall(s->server->loop);
         s->server->stats.nacks[kind]++;
         for (uint32_t i = 0; i < t->n_flight; i++) { /* it still has what it had before */
             struct in_flight *f = &t->flight[i];
-            if (f->before)
-                plan_put(s->sent, f->before);
-            else
-                plan_del(s->sent, kind, f->now->name);
+            struct oddity *o = held_make_odd(&t->held, f->now->name_hash, f->before);
             if (t->n_flight > 1)
                 name_set_add(&t->suspect, f->now->name_hash);
             else
-                plan_put(s->denied, f->now);
+                o->denied = f->now->hash;
         }
         tell_owner(s);
     }
@@ -269,7 +313,7 @@ static int take_message(struct stream *s, struct view bytes, struct view *ret_wh
         return 0; /* a type that we do not serve: as if it had no resources */
     if (q.nonce.n)
         take_ack(s, x->kind, &q);
-    if (!s->plan) {
+    if (!s->published) {
         stream_list_add(&s->early, bytes);
         if (buf_len(&s->early) > LIMIT_XDS_REQUEST_BYTES) {
             *ret_why = VIEW("too many requests before the first response");
@@ -286,6 +330,21 @@ static int take_message(struct stream *s, struct view bytes, struct view *ret_wh
 
 /* ---- the task of a stream ---- */
 
+/* It never said who it is; or bytes of a response wait for it and it takes none. */
+static bool is_late(struct stream *s)
+{
+    if (!s->announced)
+        return true;
+    if (!s->out.begun)
+        return false;
+    if (loop_now(s->server->loop) - s->moved >= SLOWEST) {
+        s->server->stats.slow++;
+        return true;
+    }
+    timer_set(&s->hello, s->moved + SLOWEST);
+    return false;
+}
+
 static void stream_run(struct task *task, uint32_t events)
 {
     struct stream *s = CONTAINER_OF(task, struct stream, task);
@@ -298,7 +357,8 @@ static void stream_run(struct task *task, uint32_t events)
             stream_end(s);
         return;
     }
-    if (events & EVENT_LATE && !s->announced) {
+    if (events & EVENT_LATE && is_late(s)) {
+        s->pub.gone_why = s->announced ? "it has read nothing for a minute" : "it did not say who it is";
         stream_end(s);
         return;
     }
@@ -309,10 +369,12 @@ static void stream_run(struct task *task, uint32_t events)
             return;
         }
     }
-    if (r == -EAGAIN && s->plan)
+    if (r == -EAGAIN && s->published)
         r = stream_pump(s);
     if (r < 0 && r != -EAGAIN)
         stream_end(s);
+    else if (s->announced && s->out.begun && !timer_is_set(&s->hello))
+        timer_in(&s->hello, SLOWEST);
 }
 
 void xds_server_accept(struct xds_server *x, struct http_stream *h, const struct xds_identity *identity)
@@ -337,8 +399,6 @@ void xds_server_accept(struct xds_server *x, struct http_stream *h, const struct
         s->pub.identity =
             (struct xds_identity){arena_view(&s->arena, identity->trust_domain), arena_view(&s->arena, identity->ns),
                                   arena_view(&s->arena, identity->service_account)};
-    s->sent = plan_new();
-    s->denied = plan_new();
     s->pub.connected_at = loop_wall(x->loop);
     s->pub.number = (uint32_t)++x->stats.streams;
     list_push(&x->all, &s->all);
@@ -348,7 +408,47 @@ void xds_server_accept(struct xds_server *x, struct http_stream *h, const struct
 
 /* ---- for control/ ---- */
 
-void xds_proxy_publish(struct xds_proxy *p, const struct plan *plan, struct view version)
+static bool same_plan(const struct plan *a, const struct plan *b)
+{
+    if (a == b || !a || !b)
+        return a == b;
+    for (int k = 0; k < RESOURCE_KINDS; k++) {
+        if (plan_count(a, k) != plan_count(b, k))
+            return false;
+        PLAN_EACH(a, k, r)
+        {
+            const struct resource *other = plan_by_hash(b, k, r->name_hash);
+            if (!other || other->hash != r->hash)
+                return false;
+        }
+    }
+    return true;
+}
+
+static void take_plan(struct stream *s, const struct plan *const plan[LAYERS], struct view version)
+{
+    struct xds_server *x = s->server;
+
+    for (int i = 0; i < LAYERS; i++) {
+        if (s->plan[i] == plan[i] || (i == LAYER_OWN && same_plan(s->plan[i], plan[i])))
+            continue;
+        if (plan[i])
+            plan_ref(plan[i]);
+        plan_unref(s->plan[i]);
+        s->plan[i] = plan[i];
+    }
+    plan_unref(s->merged);
+    s->merged = NULL;
+    s->published = true;
+    if (!x->version || !view_eq(view_make(x->version->text, x->version->n), version)) {
+        shared_text_unref(x->version);
+        x->version = shared_text_new(version);
+    }
+    shared_text_set(&s->version, &s->pub.version, x->version);
+}
+
+void xds_proxy_publish_layers(struct xds_proxy *p, const struct plan *shared, const struct plan *own,
+                              struct view version)
 {
     struct stream *s = stream_of(p);
     struct view rest, bytes;
@@ -356,12 +456,10 @@ void xds_proxy_publish(struct xds_proxy *p, const struct plan *plan, struct view
 
     if (p->gone || s->refused_by_us)
         return;
-    plan_ref(plan);
-    plan_unref(s->plan);
-    s->plan = plan;
-    stream_set_text(&s->version, &p->version, version);
+    take_plan(s, (const struct plan *const[LAYERS]){shared, own}, version);
     for (int i = 0; i < RESOURCE_KINDS; i++)
-        s->types[i].dirty = p->types[i].asked;
+        if (p->types[i].asked)
+            stream_begin(s, i);
     s->early = (struct buf){0};
     rest = buf_read(&early);
     while (stream_list_next(&rest, &bytes)) {
@@ -372,6 +470,11 @@ void xds_proxy_publish(struct xds_proxy *p, const struct plan *plan, struct view
     }
     buf_done(&early);
     task_wake(&s->task, EVENT_PUSH);
+}
+
+void xds_proxy_publish(struct xds_proxy *p, const struct plan *plan, struct view version)
+{
+    xds_proxy_publish_layers(p, plan, NULL, version);
 }
 
 void xds_proxy_refuse(struct xds_proxy *p, enum grpc_status status, struct view why)
@@ -428,6 +531,7 @@ struct xds_server *xds_server_new(struct loop *loop, struct task *owner, uint32_
     list_init(&x->all);
     list_init(&x->ready);
     list_init(&x->proxies);
+    shelf_init(&x->shelf);
     xds_cache_init(&x->cache);
     x->codec = xds_codec_new();
     task_init(&x->task, loop, server_run, "xds server");
@@ -446,6 +550,8 @@ struct xds_server *xds_server_free(struct xds_server *x)
     timer_done(&x->sweep);
     task_done(&x->task);
     xds_cache_done(&x->cache);
+    shelf_done(&x->shelf);
+    shared_text_unref(x->version);
     xds_codec_free(x->codec);
     free(x);
     return NULL;
@@ -459,12 +565,29 @@ void xds_server_listen(struct xds_server *x, struct task *task, uint32_t bits)
 
 bool xds_proxy_refuses(const struct xds_proxy *p, const struct resource *r)
 {
-    const struct resource *denied = stream_planned(((const struct stream *)p)->denied, r->kind, r->name);
+    const struct oddity *o = held_odd(&((const struct stream *)p)->types[r->kind].held, r->name_hash);
 
-    return denied && denied->hash == r->hash;
+    return o && o->denied == r->hash;
+}
+
+const struct plan *xds_proxy_layer(const struct xds_proxy *p, int layer)
+{
+    return ((const struct stream *)p)->plan[layer];
 }
 
 const struct plan *xds_proxy_plan(const struct xds_proxy *p)
 {
-    return ((const struct stream *)p)->plan;
+    struct stream *s = (struct stream *)(uintptr_t)p;
+
+    if (!s->published || !s->plan[LAYER_OWN])
+        return s->plan[LAYER_SHARED];
+    if (!s->merged) {
+        s->merged = plan_copy(s->plan[LAYER_SHARED]);
+        for (int k = 0; k < RESOURCE_KINDS; k++)
+            PLAN_EACH(s->plan[LAYER_OWN], k, r)
+            {
+                plan_put(s->merged, r);
+            }
+    }
+    return s->merged;
 }

@@ -8,8 +8,9 @@
  *   … each change: LIST_EACH(xds_server_proxies(x), struct xds_proxy, link, p) xds_proxy_publish(p, new_plan, version);
  *
  * A publish compares the new plan with what this proxy has and sends only differences, in push order, in responses of at
- * most XDS_RESPONSE_BYTES, one of a type unacknowledged at a time: a slow proxy holds no more than that in memory and
- * skips versions that it missed. Bytes of a resource are encoded once (xds/encoded.h) and shared between all proxies.
+ * most XDS_RESPONSE_BYTES, one of a type unacknowledged at a time: a slow proxy skips versions that it missed, and one that
+ * reads nothing for a minute is dropped. Bytes of a resource are encoded once (xds/encoded.h) and shared by all proxies that
+ * they go to; what a proxy has is remembered by plans that they share, too (xds/held.h): a proxy costs no copy of either.
  *
  * A NACK is recorded (per type: when, text) and what was refused is not sent again until it changes. On reconnect the
  * proxy's initial_resource_versions are compared by content hash, so nothing unchanged is sent again, even by a new process.
@@ -70,6 +71,7 @@ struct xds_proxy { /* read by control/, written by xds/ */
     uint64_t connected_at; /* wall ns */
     uint32_t number;       /* of the connection, for logs */
     bool gone;             /* the stream ended; control frees it after looking, with xds_proxy_free */
+    const char *gone_why;  /* static; NULL: it went by itself */
     struct xds_type_state types[RESOURCE_KINDS];
     uint64_t responses, resources; /* sent so far */
     void *user;                    /* control's */
@@ -87,13 +89,18 @@ struct xds_proxy *xds_server_next(struct xds_server *x);
 struct list *xds_server_proxies(struct xds_server *x); /* of struct xds_proxy.link: announced, not gone */
 
 void xds_proxy_publish(struct xds_proxy *p, const struct plan *plan, struct view version); /* takes a reference */
-void xds_proxy_refuse(struct xds_proxy *p, enum grpc_status status, struct view why);      /* ends the stream */
-void xds_proxy_free(struct xds_proxy *p);                                                  /* only when gone */
+/* The same plan in two layers: what many proxies share, whose pointer stays the same while nothing in it changes, and what is
+ * this proxy's own (or NULL). No resource may be in both. A proxy of which neither changed costs nothing. */
+void xds_proxy_publish_layers(struct xds_proxy *p, const struct plan *shared, const struct plan *own,
+                              struct view version);
+void xds_proxy_refuse(struct xds_proxy *p, enum grpc_status status, struct view why); /* ends the stream */
+void xds_proxy_free(struct xds_proxy *p);                                             /* only when gone */
 
 const char *xds_sync_name(enum xds_sync s);
 
 struct xds_server_stats {
-    uint64_t streams, pushes[RESOURCE_KINDS], nacks[RESOURCE_KINDS], encoded, encoded_bytes, sent_bytes;
+    uint64_t streams, pushes[RESOURCE_KINDS], nacks[RESOURCE_KINDS], encoded, encoded_bytes, sent_bytes,
+        slow; /* slow: proxies that were dropped because they did not read */
     uint32_t proxies;
 };
 const struct xds_server_stats *xds_server_stats(struct xds_server *x);
@@ -103,4 +110,7 @@ void xds_server_listen(struct xds_server *x, struct task *task, uint32_t bits);
 /* Whether it refused this very version of a resource of its plan. */
 bool xds_proxy_refuses(const struct xds_proxy *p, const struct resource *r);
 
-const struct plan *xds_proxy_plan(const struct xds_proxy *p); /* the newest that was published; NULL: none */
+/* The newest that was published; NULL: none. Both layers in one: made for who asks, and kept until the next; for looking at one
+ * proxy, not at all of them. */
+const struct plan *xds_proxy_plan(const struct xds_proxy *p);
+const struct plan *xds_proxy_layer(const struct xds_proxy *p, int layer); /* 0: shared, 1: own; NULL: none */

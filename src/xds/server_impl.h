@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What server.c (streams, requests) and respond.c (responses) share: the state of one proxy's stream. Private to both.
  *
- * For each type a proxy has: the names that it asked for (hashes), the resources that it holds (a private plan, `sent`),
- * and those that it refused (`denied`). What is to be sent is the difference between the published plan and these.
+ * For each type a proxy has: the names that it asked for, and what it holds in terms of shared plans (held.h). What is to be
+ * sent is the difference between the published plan and that. A response is never put together in memory: its parts are
+ * encoded resources that all proxies share (encoded.h), written as far as the peer reads.
  */
 #pragma once
 
 #include "net/timer.h"
 #include "xds/encoded.h"
-#include "xds/names.h"
+#include "xds/held.h"
 #include "xds/server.h"
 #include "xds/types.h"
 
@@ -20,15 +21,25 @@ struct in_flight {                 /* one resource of the response that waits fo
 };
 
 struct stream_type {
-    struct name_set asked;
+    struct shared_names *asked;
+    struct held held;
     struct name_set suspect; /* was part of a refused response: sent alone from now on */
     struct in_flight *flight;
     uint32_t n_flight;
     bool outstanding;   /* a response waits for its ACK */
     bool dirty;         /* there may be something to send */
+    bool closed;        /* the response that is being built takes no more resources */
     bool must_answer;   /* an answer is due even if it is empty: first request of a wildcard */
     uint32_t n_denied;  /* resources of the plan that it refused: they are as good as sent, but not in use */
     struct buf missing; /* names asked for that do not exist, each behind its length: to be said so once */
+};
+
+struct response { /* on its way into the call */
+    struct xds_encoded **parts;
+    struct buf tail; /* what follows the resources: removed names, version, nonce */
+    uint32_t n_parts, at_part;
+    size_t at_byte, bytes; /* of the part, or of the tail when there is no part left; bytes: of all parts */
+    bool begun;
 };
 
 struct stream {
@@ -41,12 +52,14 @@ struct stream {
     struct list ready;  /* in server->ready */
     struct list all;    /* in server->all */
     bool announced, refused_by_us, gone_told;
-    const struct plan *plan;             /* published; NULL: not yet */
-    struct plan *sent, *denied;          /* private: resources that it has, and that it refused */
-    struct buf early;                    /* requests before the first publish, each behind its length */
-    struct buf message;                  /* built and not yet taken by the call */
-    struct buf texts[RESOURCE_KINDS][3]; /* behind the views of pub.types: version sent, version acked, nack */
-    struct buf version, settled;
+    bool published;
+    const struct plan *plan[LAYERS]; /* published */
+    struct plan *merged;             /* of both, made when somebody asks: xds_proxy_plan */
+    struct buf early;                /* requests before the first publish, each behind its length */
+    struct response out;
+    uint64_t moved; /* loop time: when the peer last took bytes of a response, or there were none for it */
+    struct buf nacks[RESOURCE_KINDS];
+    struct shared_text *version, *settled, *sent[RESOURCE_KINDS], *acked[RESOURCE_KINDS];
     struct stream_type types[RESOURCE_KINDS];
 };
 
@@ -56,6 +69,8 @@ struct xds_server {
     uint32_t bits, listener_bits;
     struct task task;
     struct timer sweep;
+    struct shelf shelf;
+    struct shared_text *version; /* of the last publish */
     struct list all, ready, proxies;
     struct xds_cache cache;
     struct xds_codec *codec;
@@ -64,10 +79,13 @@ struct xds_server {
 };
 
 void server_tell_listener(struct xds_server *x);
-void stream_set_text(struct buf *b, struct view *ret, struct view text);
+void stream_set_nack(struct stream *s, enum resource_kind kind, struct view text);
 void stream_set_sync(struct stream *s, enum resource_kind kind);
-/* The resource of this name in a plan, or NULL. */
-struct resource *stream_planned(const struct plan *p, enum resource_kind kind, struct view name);
+/* The resource of this name in the published plan, or NULL. */
+struct resource *stream_planned(const struct stream *s, enum resource_kind kind, uint64_t name_hash);
+bool stream_wants(const struct stream *s, enum resource_kind kind, uint64_t name_hash);
+void stream_begin(struct stream *s, enum resource_kind kind); /* finds out whether the type has something to send */
+void response_clear(struct stream *s);
 /* Lists of bytes, each behind its length. */
 void stream_list_add(struct buf *b, struct view v);
 bool stream_list_next(struct view *rest, struct view *ret);

@@ -13,7 +13,7 @@
 #include "base/rng.h"
 #include "proto/xds.pb-c.h"
 #include "xds/discovery.h"
-#include "xds/names.h"
+#include "xds/held.h"
 
 static void write_request(struct buf *b)
 {
