@@ -653,6 +653,7 @@ up() {
 	until_ok 180 settled || die "not up after 180 s: see $log/init.log"
 	[ -e "$KUBE_STATE/started" ] || die "did not start: see $log/init.log"
 	if [ "$KUBE_PARTS" = all ]; then
+		until_ok 60 inside kubectl get "node/$NODE_NAME" || die "no node: see $log/kubelet.log"
 		inside kubectl wait --for=condition=Ready "node/$NODE_NAME" --timeout=60s
 		inside kubectl -n kube-system rollout status deployment/kube-dns --timeout=60s
 	fi
