@@ -18,7 +18,8 @@ static struct node *resolve_port(struct injection *x, const struct node *contain
 {
     const struct node *ports = node_get(container, VIEW("ports"));
     for (uint32_t i = 0; node_is(port, NODE_STR) && node_is(ports, NODE_SEQ) && i < ports->n; i++)
-        if (view_eq(node_text_at(ports->items[i], "name"), port->text))
+        if (node_get(ports->items[i], VIEW("containerPort")) &&
+            view_eq(node_text_at(ports->items[i], "name"), port->text))
             return node_copy(x->arena, node_get(ports->items[i], VIEW("containerPort")));
     return node_copy(x->arena, port);
 }
