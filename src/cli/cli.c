@@ -35,7 +35,8 @@ static const struct option {
 static const struct {
     const char *name;
     enum output_format format;
-} outputs[] = {{"wide", OUTPUT_WIDE}, {"json", OUTPUT_JSON}, {"yaml", OUTPUT_YAML}, {"name", OUTPUT_NAME}};
+} outputs[] = {{"wide", OUTPUT_WIDE}, {"json", OUTPUT_JSON},   {"yaml", OUTPUT_YAML},
+               {"name", OUTPUT_NAME}, {"short", OUTPUT_SHORT}, {"table", OUTPUT_TABLE}};
 
 const struct verb *verb_find(struct view name)
 {

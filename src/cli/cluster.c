@@ -104,8 +104,10 @@ static int take_path(struct view path, struct kube_request *q)
     struct view rest = view_head(path, at), word, none;
     q->query = at < path.n ? view_from(path, at + 1) : VIEW_NONE;
     view_cut(&rest, '/', &none); /* before the first slash */
-    if (!view_cut(&rest, '/', &word) || (!view_is(word, "api") && !view_is(word, "apis")))
-        return -EINVAL;
+    if (!view_cut(&rest, '/', &word) || (!view_is(word, "api") && !view_is(word, "apis"))) {
+        q->path = view_head(path, at);
+        return view_is(word, "version") ? 0 : -EINVAL;
+    }
     if (view_is(word, "apis") && !view_cut(&rest, '/', &q->resource.group))
         return -EINVAL;
     if (!view_cut(&rest, '/', &q->resource.version) || !view_cut(&rest, '/', &q->resource.plural))
