@@ -153,8 +153,9 @@ static void print_row(struct report *r, const struct check_row *row, enum mark m
         printf("- %s: not known, %.*s\n", row->holds, VIEW_ARGS(k->skipped));
         return;
     }
-    printf("%s %s%s%.*s%s", mark_text(mark, c->color_out), row->holds, k->note.n ? " (" : "", VIEW_ARGS(k->note),
-           k->note.n ? ")" : "");
+    printf("%s %s", mark_text(mark, c->color_out), row->holds);
+    if (fine && k->note.n)
+        printf(" (%.*s)", VIEW_ARGS(k->note));
     printf(fine ? "\n" : "  [%s]\n", row->id);
     for (size_t i = 0; i < k->n_found && i < SHOWN; i++)
         printf("    %.*s\n", VIEW_ARGS(k->found[i]));

@@ -143,10 +143,9 @@ void check_nodes(struct check *k)
     if (check_count(leases) && server_time(k, &now))
         for (uint32_t i = 0; i < leases->n; i++)
             check_node_clock(k, leases->items[i], now);
-    if (nodes)
-        note(k, "%u nodes; %s", check_count(nodes),
-             linux_nodes && native == linux_nodes ? "sidecars are native"
-                                                  : "some kubelet is older than 1.33: classic sidecars");
+    if (linux_nodes)
+        note(k, "%u; %s", check_count(nodes),
+             native == linux_nodes ? "sidecars are native" : "some kubelet is older than 1.33: classic sidecars");
 }
 
 void check_network(struct check *k)
@@ -190,13 +189,15 @@ static bool service_serves(struct check *k, struct view ns, struct view name)
     return false;
 }
 
+/* Weft's own are WC041's. */
 static void check_configuration(struct check *k, const char *kind, const struct node *o)
 {
     const struct node *hooks = node_get(o, VIEW("webhooks"));
     for (uint32_t i = 0; i < check_count(hooks); i++) {
         struct view ns = node_text_at(hooks->items[i], "clientConfig.service.namespace"),
                     name = node_text_at(hooks->items[i], "clientConfig.service.name");
-        if (!name.n || !view_is(node_text_at(hooks->items[i], "failurePolicy"), "Fail") || service_serves(k, ns, name))
+        if (!name.n || object_is_wefts(o) || !view_is(node_text_at(hooks->items[i], "failurePolicy"), "Fail") ||
+            service_serves(k, ns, name))
             continue;
         found(k, "%s %.*s (%.*s): Service %.*s/%.*s has no ready endpoint, and failurePolicy is Fail", kind,
               VIEW_ARGS(name_of(o)), VIEW_ARGS(node_text_at(hooks->items[i], "name")), VIEW_ARGS(ns), VIEW_ARGS(name));

@@ -11,6 +11,16 @@
 #define ROOT_LEFT (60 * 24 * 3600 * NS_PER_S)
 #define LEASE_OLD (30 * NS_PER_S) /* twice its duration */
 
+/* What needs a running istiod is not asked without one: WC022 is the reason, and one is enough. */
+static bool without_istiod(struct check *k)
+{
+    if (!k->istiod)
+        skip(k, "weft is not installed");
+    else if (!k->istiod_runs)
+        skip(k, "istiod is not ready (WC022)");
+    return k->skipped.n > 0;
+}
+
 static struct view named(struct check *k, const char *what)
 {
     return arena_printf(k->a, "%s%s%.*s", what, k->revision.n ? "-" : "", VIEW_ARGS(k->revision));
@@ -146,10 +156,8 @@ void check_leader(struct check *k)
     const struct node *lease = check_get(k, path);
     struct view holder = node_text_at(lease, "spec.holderIdentity");
     uint64_t at = 0;
-    if (!k->istiod) {
-        skip(k, "weft is not installed");
+    if (without_istiod(k))
         return;
-    }
     if (!lease || !holder.n) {
         if (!k->n_found)
             found(k, "Lease %.*s/weft-leader: nobody holds it", VIEW_ARGS(k->home));
@@ -188,7 +196,7 @@ void check_roots(struct check *k)
     for (uint32_t i = 0; i < check_count(maps); i++)
         if (view_eq(ns_of(maps->items[i]), k->home))
             k->roots = canonical(k, root_of(maps->items[i]));
-    if (!maps || !spaces)
+    if (!maps || !spaces || (!k->roots.n && without_istiod(k)))
         return;
     if (!k->roots.n) {
         found(k, "ConfigMap %.*s/istio-ca-root-cert is missing or holds no certificate", VIEW_ARGS(k->home));
@@ -303,9 +311,9 @@ static unsigned each_webhook(struct check *k, void (*fn)(struct check *k, const 
 
 void check_bundles(struct check *k)
 {
-    if (!k->istiod)
-        skip(k, "weft is not installed");
-    else if (!each_webhook(k, check_bundle))
+    if (without_istiod(k))
+        return;
+    if (!each_webhook(k, check_bundle))
         found(k, "no webhook configuration of weft's is there: `weft install` brings them back");
 }
 
@@ -321,17 +329,18 @@ void check_endpoints(struct check *k)
         for (uint32_t e = 0; e < check_count(ends); e++)
             ready += node_bool(node_at(ends->items[e], "conditions.ready"), true);
     }
-    if (slices && !ready)
-        found(k, "Service %.*s/%.*s has no ready endpoint", VIEW_ARGS(k->home), VIEW_ARGS(name));
+    if (!k->istiod)
+        skip(k, "weft is not installed");
+    else if (slices && !ready)
+        found(k, "Service %.*s/%.*s has no ready endpoint: pods of injected namespaces are refused", VIEW_ARGS(k->home),
+              VIEW_ARGS(name));
     note(k, "%u", ready);
 }
 
 void check_injection(struct check *k)
 {
     struct view why = VIEW_NONE;
-    if (!k->istiod)
-        skip(k, "weft is not installed");
-    else if (!injection_works(k->c, k->a, k->home, k->revision, &why))
+    if (!without_istiod(k) && !injection_works(k->c, k->a, k->home, k->revision, &why))
         found(k, "%.*s", VIEW_ARGS(why));
 }
 
@@ -347,8 +356,6 @@ static void check_policy(struct check *k, const char *kind, const struct node *o
 
 void check_validation(struct check *k)
 {
-    if (!k->istiod)
-        skip(k, "weft is not installed");
-    else
+    if (!without_istiod(k))
         each_webhook(k, check_policy);
 }

@@ -71,7 +71,7 @@ void check_without_sidecar(struct check *k)
             found(k, "pod %.*s/%.*s has none: it is older than the namespace's label, or injection failed",
                   VIEW_ARGS(ns_of(pod)), VIEW_ARGS(name_of(pod)));
     }
-    note(k, "%u proxies", with);
+    note(k, "proxies: %u", with);
 }
 
 void check_refused_pods(struct check *k)

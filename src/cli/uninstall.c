@@ -326,6 +326,13 @@ int verb_uninstall(struct cli *c)
     if (r)
         return r;
     if (!u.n && !u.n_keep) {
+        struct node *helm = NULL;
+        if (object_call(c, u.a, "GET", object_path(u.a, object_kind("Deployment"), u.home, VIEW("istiod")), NULL,
+                        &helm) == 200 &&
+            object_is_wefts(helm))
+            return cli_fail(c,
+                            "weft was installed by Helm here: `helm uninstall` removes it (definitions stay: `kubectl "
+                            "delete crd -l app.kubernetes.io/part-of=weft`)");
         say(c, MARK_DONE, "nothing of weft is installed");
         return EXIT_OK;
     }
