@@ -181,8 +181,10 @@ static int take_pem(struct loading *l, const struct file *f, const struct node *
         *ret_file = path_in(l, f, node_text(node_get(from, name)));
         return 0;
     }
-    if (base64_read(&out, BASE64_LINES, data))
+    if (base64_read(&out, BASE64_LINES, data)) {
+        kube_wipe(&out);
         return refuse(l, -EINVAL, "%.*s: %s-data is not base64", VIEW_ARGS(f->path), key);
+    }
     *ret_pem = arena_view(l->a, buf_read(&out));
     kube_wipe(&out);
     return 0;

@@ -339,7 +339,8 @@ static bool is_being_deleted(const struct kube_watch *w, uint64_t *ret_age)
     arena_init(&a, 4096);
     n = node_parse(&a, kube_call_body(w->look), &n, NULL) ? NULL : n;
     bool r = node_text_at(n, "metadata.deletionTimestamp").n > 0;
-    if (!clock_parse_time(node_text_at(n, "metadata.creationTimestamp"), &made) && made < now)
+    struct view created = node_text_at(n, "metadata.creationTimestamp");
+    if (created.n && !clock_parse_time(created, &made) && made < now)
         *ret_age = now - made;
     arena_done(&a);
     return r;

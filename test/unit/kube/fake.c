@@ -130,9 +130,10 @@ static void fake_accept(struct task *t, uint32_t events)
         f->n_conns++;
         task_init(&c->task, f->server, conn_run, "fake conn");
         list_push(&f->conns, &c->link);
-        c->http = http_conn_new(
-            f->http, conn, &(struct http_conn_config){.role = HTTP_SERVER, .version = HTTP_2, .scheme = VIEW("https")},
-            &c->task, FAKE_CONN);
+        c->http = http_conn_new(f->http, conn,
+                                &(struct http_conn_config){
+                                    .role = HTTP_SERVER, .version = f->h1 ? HTTP_1 : HTTP_2, .scheme = VIEW("https")},
+                                &c->task, FAKE_CONN);
     }
 }
 
@@ -146,7 +147,7 @@ static void owner_run(struct task *t, uint32_t events)
 
 static void make_tls(struct fake *f)
 {
-    static const struct view names[] = {{"kubernetes.default.svc", 22}}, alpn[] = {{"h2", 2}};
+    static const struct view names[] = {{"kubernetes.default.svc", 22}}, alpn[] = {{"h2", 2}, {"http/1.1", 8}};
     struct ca_grant grant = {.dns = names, .n_dns = 1, .ttl = 3600 * NS_PER_S};
     struct buf chain = {0}, key = {0};
     struct tls_identity *id;
@@ -154,16 +155,16 @@ static void make_tls(struct fake *f)
     assert_int_equal(ca_new(&(struct ca_options){.trust_domain = VIEW("t")}, loop_wall(f->server), &f->ca, &why), 0);
     assert_int_equal(ca_issue(f->ca, &grant, loop_wall(f->server), &chain, &key, &why), 0);
     assert_int_equal(tls_identity_new(buf_read(&chain), buf_read(&key), &id, &why), 0);
-    struct tls_config config = {.server = true, .identity = id, .alpn = alpn, .n_alpn = 1};
+    struct tls_config config = {.server = true, .identity = id, .alpn = &alpn[f->h1], .n_alpn = 1};
     assert_int_equal(tls_context_new(f->server, &config, &f->tls, &why), 0);
     tls_identity_unref(id);
     buf_done(&chain);
     buf_done(&key);
 }
 
-void fake_init(struct fake *f)
+void fake_init(struct fake *f, bool h1)
 {
-    *f = (struct fake){.sim = sim_new(7)};
+    *f = (struct fake){.sim = sim_new(7), .h1 = h1};
     arena_init(&f->a, 0);
     f->host = sim_host(f->sim, "apiserver", "10.0.0.1");
     f->server = sim_loop(f->host, SIM_PROXY);

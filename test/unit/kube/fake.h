@@ -2,7 +2,7 @@
 /* An API server that says what a test wants, over TLS and HTTP/2, in simulated time. Rules are looked up by the longest
  * beginning of "METHOD path?query"; what has no rule is 404. A rule with status 0 opens a watch, into which the test writes.
  *
- *   fake_init(&f);  fake_rule(&f, "GET /api/v1/pods?limit", 200, "{…}");  fake_rule(&f, "GET /api/v1/pods?watch", 0, "");
+ *   fake_init(&f, false);  fake_rule(&f, "GET /api/v1/pods?limit", 200, "{…}");  fake_rule(&f, "GET /api/v1/pods?watch", 0, "");
  *   f.client …  fake_run(&f, NS_PER_S);  fake_line(&f, "/api/v1/pods", "{\"type\":…}");  fake_saw(&f, "GET /api/v1/pods?limit")
  */
 #pragma once
@@ -48,6 +48,7 @@ struct fake {
     struct acceptor *acceptor;
     struct list conns, requests;
     struct fake_rule rules[32];
+    bool h1; /* speaks HTTP/1.1 only*/
     int n_rules, n_conns, woken;
     struct buf log;    /* a line a request */
     const char *token; /* only this one is taken: 401 */
@@ -57,7 +58,7 @@ struct fake {
     struct kube_client *client; /* made by fake_client */
 };
 
-void fake_init(struct fake *f);
+void fake_init(struct fake *f, bool h1);
 void fake_done(struct fake *f);
 void fake_client(struct fake *f); /* with f->config, which a test may change before */
 void fake_rule(struct fake *f, const char *line, int status, const char *body); /* replaces one with the same line */

@@ -60,7 +60,7 @@ static bool serve(struct fake *fake, struct fake_request *q)
 static int setup(void **state)
 {
     struct fixture *f = mem_alloc(sizeof(*f));
-    fake_init(&f->fake);
+    fake_init(&f->fake, false);
     f->fake.hook = serve;
     f->fake.arg = f;
     fake_client(&f->fake);

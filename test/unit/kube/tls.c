@@ -19,13 +19,23 @@
 static const struct kube_resource maps = {{NULL, 0}, {"v1", 2}, {"configmaps", 10}, true};
 #define MAP_PATH "/api/v1/namespaces/d/configmaps/c"
 
-static int setup(void **state)
+static int begin_with(void **state, bool h1)
 {
     struct fake *f = mem_alloc(sizeof(*f));
-    fake_init(f);
+    fake_init(f, h1);
     fake_rule(f, "GET " MAP_PATH, 200, "{\"kind\":\"ConfigMap\"}");
     *state = f;
     return 0;
+}
+
+static int setup(void **state)
+{
+    return begin_with(state, false);
+}
+
+static int setup_h1(void **state)
+{
+    return begin_with(state, true);
 }
 
 static int teardown(void **state)
@@ -69,6 +79,22 @@ static void all_calls_share_one_connection(void **state)
     }
     assert_int_equal(get(f, ""), 200);
     assert_int_equal(f->n_conns, 1);
+}
+
+static void a_server_without_http_2_gets_a_connection_for_each(void **state)
+{
+    struct fake *f = *state;
+    struct kube_call *calls[5];
+    fake_client(f);
+    assert_int_equal(get(f, ""), 200);
+    for (size_t i = 0; i < COUNT_OF(calls); i++)
+        calls[i] = begin(f, KUBE_GET, NULL);
+    fake_run(f, NS_PER_S);
+    for (size_t i = 0; i < COUNT_OF(calls); i++) {
+        assert_int_equal(kube_call_status(calls[i]), 200);
+        kube_call_free(calls[i]);
+    }
+    assert_int_equal(f->n_conns, 6);
 }
 
 static void a_server_with_another_name_or_another_authority_is_refused(void **state)
@@ -241,6 +267,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(all_calls_share_one_connection),
+        cmocka_unit_test_setup_teardown(a_server_without_http_2_gets_a_connection_for_each, setup_h1, teardown),
         TEST(a_server_with_another_name_or_another_authority_is_refused),
         TEST(a_server_is_found_by_its_name),
         TEST(verbs_have_their_methods_and_parameters),

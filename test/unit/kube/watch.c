@@ -39,7 +39,7 @@ struct fixture {
 static int setup(void **state)
 {
     struct fixture *f = mem_alloc(sizeof(*f));
-    fake_init(&f->fake);
+    fake_init(&f->fake, false);
     fake_client(&f->fake);
     *state = f;
     return 0;
