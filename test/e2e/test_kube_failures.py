@@ -54,8 +54,8 @@ class DetachedLoad:
     def __init__(self, mesh, seconds, rate=100):
         self.mesh, self.end = mesh, time.monotonic() + seconds
         before = mesh.machine.pids("bookinfo")
-        mesh.sh("app=client", f"nohup {mesh.bookinfo} loadgen --url http://web:8080/ --rate {rate} --seconds {seconds} > /tmp/load 2>&1 < /dev/null &")
-        self.pid, = set(mesh.machine.pids("bookinfo")) - set(before)
+        mesh.sh("app=client", f"setsid {mesh.bookinfo} loadgen --url http://web:8080/ --rate {rate} --seconds {seconds} > /tmp/load 2>&1 < /dev/null &")
+        self.pid, = until("the load's process", lambda: set(mesh.machine.pids("bookinfo")) - set(before))
 
     def text(self):
         return self.mesh.node("cat", f"/proc/{self.pid}/root/tmp/load", check=False).stdout
@@ -102,7 +102,8 @@ def test_no_request_fails_while_etcd_restarts(mesh):
 def test_no_request_fails_while_weft_control_is_killed_and_a_change_made_meanwhile_arrives(mesh):
     load = Load(mesh, 20, rate=100)
     mesh.kill("weft-control")
-    mesh.apply(rule("killed"))
+    # the validating webhook's policy is to refuse what it can't check; a person tries again
+    until("the change is taken", lambda: mesh.apply(rule("killed"), check=False).returncode == 0, timeout=40)
     arrives(mesh, "killed", timeout=60)
     load.ended()
     settled(mesh)
@@ -127,11 +128,11 @@ def test_a_pod_is_refused_or_admitted_by_the_failure_policy_while_no_webhook_ans
     try:
         until("no weft-control", lambda: not control_pods(mesh), timeout=40)
         other = mesh.namespace("other")
-        pod = "{apiVersion: v1, kind: Pod, metadata: {name: x, labels: {%s}}, spec: {terminationGracePeriodSeconds: 0, containers: [{name: x, image: kube-up.local/pause:1}]}}\n"
+        pod = "{apiVersion: v1, kind: Pod, metadata: {name: %s, labels: {%s}}, spec: {terminationGracePeriodSeconds: 0, containers: [{name: x, image: kube-up.local/pause:1}]}}\n"
         start = time.monotonic()
-        assert mesh.apply(pod % "a: b", ns=other).returncode == 0
+        assert mesh.apply(pod % ("plain", "a: b"), ns=other).returncode == 0
         assert time.monotonic() - start < 15
-        out = mesh.apply(pod % 'sidecar.istio.io/inject: "true"', ns=other, check=False)
+        out = mesh.apply(pod % ("meshed", 'sidecar.istio.io/inject: "true"'), ns=other, check=False)
         assert out.returncode, "a pod that asks for a sidecar came up without one"
         assert "istio" in out.stderr
     finally:

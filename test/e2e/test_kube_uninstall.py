@@ -6,8 +6,7 @@ from mesh import until
 
 def test_nothing_is_left_after_uninstall(machine):
     machine.kubectl("delete", "namespace", "-l", "weft-e2e", "--wait=true", "--ignore-not-found", timeout=120)
-    assert machine.weft("uninstall", "--help").returncode == 0
-    out = machine.weft("uninstall", timeout=180)
+    out = machine.weft("uninstall", "-y", timeout=180)
     print(out.stdout, out.stderr)
     left = lambda: machine.objects() - machine.before
     try:
