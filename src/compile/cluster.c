@@ -333,6 +333,43 @@ static void add_fixed(struct scope *s, const char *name, enum cluster_type type,
     scope_put(s->c, s->plan, cl);
 }
 
+static void note_credential(struct scope *s, const struct client_tls *dr)
+{
+    if (dr && dr->credential_name.n)
+        *ARENA_PUSH(&s->c->arena, s->credentials, s->n_credentials) = dr;
+}
+
+/* As with Istio, a DestinationRule's credentialName is for gateways, and for the workloads that the rule selects; elsewhere
+ * the Secret stays unknown, and connections fail and say so. */
+void find_credentials(struct scope *s)
+{
+    if (s->kind != PROXY_GATEWAY && !s->c->by_labels)
+        return;
+    for (uint32_t i = 0; i < s->n_services; i++) {
+        const struct registered *r = s->services[i];
+        const struct rule_set *rules = r->resolution == RESOLVE_ALIAS ? NULL : policy_rules(s, r);
+        if (!rules || (s->kind != PROXY_GATEWAY && !rules->first->workload_selector.n))
+            continue;
+        for (uint32_t j = 0; j < r->n_ports; j++) {
+            note_credential(s, policy_for(rules, NULL, r->ports[j].port).tls);
+            for (uint32_t k = 0; k < rules->n_subsets; k++)
+                note_credential(s, policy_for(rules, rules->subsets[k], r->ports[j].port).tls);
+        }
+    }
+}
+
+/* Into the proxy's own plan, not the scope's: not every proxy of a scope may have them (control/push.c). */
+void compile_cluster_secrets(struct scope *s, struct plan *p)
+{
+    for (uint32_t i = 0; i < s->n_credentials; i++) {
+        const struct client_tls *dr = s->credentials[i];
+        if (dr->mode == CLIENT_TLS_MUTUAL)
+            compile_identity(s, p, dr->credential_name);
+        if (!(dr->insecure_skip_verify.set && dr->insecure_skip_verify.value))
+            compile_authorities(s, p, dr->credential_name);
+    }
+}
+
 void compile_clusters(struct scope *s)
 {
     for (uint32_t i = 0; i < s->n_services; i++) {

@@ -92,6 +92,7 @@ struct plan *compile_layers(struct compiler *c, const struct proxy_facts *proxy,
         compile_gateway(s, p, proxy);
         break;
     }
+    compile_cluster_secrets(s, p);
     *ret_shared = s->plan;
     return p;
 }

@@ -240,40 +240,6 @@ static void compile_table(struct gateway_compile *g, const struct bound_server *
 
 /* --- listeners --- */
 
-static void add_secret(struct gateway_compile *g, struct view credential, bool client_ca)
-{
-    struct object *o = snapshot_get(g->s->c->snap, KIND_SECRET, g->proxy->ns, credential);
-    const struct secret *from = OBJECT_AS(o, SECRET, secret);
-    if (!from)
-        return; /* the proxy answers handshakes with an alert until it is there; analyze says so (IST0101) */
-    struct view chain = labels_get(&from->data, VIEW("tls.crt")), key = labels_get(&from->data, VIEW("tls.key"));
-    struct view ca = labels_get(&from->data, VIEW("ca.crt"));
-    if (!chain.n)
-        chain = labels_get(&from->data, VIEW("cert"));
-    if (!key.n)
-        key = labels_get(&from->data, VIEW("key"));
-    if (!ca.n)
-        ca = labels_get(&from->data, VIEW("cacert"));
-    if (chain.n && key.n)
-        scope_put(g->s->c, g->p,
-                  tls_secret_new(arena_printf(&g->scratch, "kubernetes://%.*s", VIEW_ARGS(credential)), chain, key,
-                                 VIEW_NONE));
-    if (!client_ca)
-        return;
-    if (!ca.n) {
-        struct view name = arena_printf(&g->scratch, "%.*s-cacert", VIEW_ARGS(credential));
-        o = snapshot_get(g->s->c->snap, KIND_SECRET, g->proxy->ns, name);
-        const struct secret *other = OBJECT_AS(o, SECRET, secret);
-        ca = other ? labels_get(&other->data, VIEW("ca.crt")) : VIEW_NONE;
-        if (other && !ca.n)
-            ca = labels_get(&other->data, VIEW("cacert"));
-    }
-    if (ca.n)
-        scope_put(g->s->c, g->p,
-                  tls_secret_new(arena_printf(&g->scratch, "kubernetes://%.*s-cacert", VIEW_ARGS(credential)),
-                                 VIEW_NONE, VIEW_NONE, ca));
-}
-
 static void set_trust(struct gateway_compile *g, struct arena *a, struct tls_server *out, const struct server_tls *from)
 {
     bool mutual = from->mode == SERVER_TLS_MUTUAL || from->mode == SERVER_TLS_OPTIONAL_MUTUAL;
@@ -284,8 +250,11 @@ static void set_trust(struct gateway_compile *g, struct arena *a, struct tls_ser
     else if (mutual)
         out->common.trust = name_ref(arena_printf(a, "file-root:%.*s", VIEW_ARGS(from->ca_certificates)));
     out->require_client_cert = from->mode == SERVER_TLS_MUTUAL || from->mode == SERVER_TLS_ISTIO_MUTUAL;
-    if (from->mode != SERVER_TLS_ISTIO_MUTUAL && from->credential_name.n)
-        add_secret(g, from->credential_name, mutual);
+    if (from->mode == SERVER_TLS_ISTIO_MUTUAL || !from->credential_name.n)
+        return;
+    compile_identity(g->s, g->p, from->credential_name);
+    if (mutual)
+        compile_authorities(g->s, g->p, from->credential_name);
 }
 
 static struct tls_server *tls_of(struct gateway_compile *g, struct arena *a, const struct gateway_server *sv)

@@ -210,6 +210,7 @@ struct scope *scope_get(struct compiler *c, const struct proxy_facts *proxy)
     see_virtual_services(s);
     bind_hosts(s);
     compile_clusters(s);
+    find_credentials(s);
     if (s->kind == PROXY_SIDECAR && !reuse_outbound(s, key)) {
         compile_outbound_listeners(s);
         compile_outbound_routes(s);

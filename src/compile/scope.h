@@ -4,7 +4,7 @@
  *   registry.c     Services and ServiceEntries as one list of things that have a host, ports and instances
  *   policy.c       which DestinationRule applies, and what it says for a port and subset; PeerAuthentication
  *   scope.c        what the proxies of one kind in one namespace see; binding VirtualServices to hosts
- *   cluster.c, endpoint.c, route.c, virtual_host.c, listener_outbound.c, listener_inbound.c, gateway.c  the output
+ *   cluster.c, endpoint.c, route.c, virtual_host.c, listener_outbound.c, listener_inbound.c, gateway.c, secret.c  the output
  *
  * Everything here lives in the compiler's arena and dies with it; what goes into a resource is copied.
  */
@@ -122,6 +122,8 @@ struct scope {
     uint32_t n_vs;
     struct bound_host *bound; /* hosts of vs, each once, the first wins */
     uint32_t n_bound;
+    const struct client_tls **credentials; /* of DestinationRules, that name Secrets */
+    uint32_t n_credentials;
     struct plan *plan; /* everything outbound */
 };
 
@@ -178,11 +180,17 @@ bool port_is_tls(const struct reg_port *p);
 bool port_is_tcp(const struct reg_port *p); /* opaque, TLS included */
 
 /* --- output --- */
-void compile_clusters(struct scope *s);           /* cluster.c: outbound|… and the fixed ones */
-void compile_outbound_listeners(struct scope *s); /* listener_outbound.c */
-void compile_outbound_routes(struct scope *s);    /* virtual_host.c */
+void compile_clusters(struct scope *s); /* cluster.c: outbound|… and the fixed ones */
+void find_credentials(struct scope *s); /* cluster.c: that DestinationRules name */
+void compile_cluster_secrets(struct scope *s, struct plan *p);
+void compile_outbound_listeners(struct scope *s);                                       /* listener_outbound.c */
+void compile_outbound_routes(struct scope *s);                                          /* virtual_host.c */
 void compile_inbound(struct scope *s, struct plan *p, const struct proxy_facts *proxy); /* listener_inbound.c */
 void compile_gateway(struct scope *s, struct plan *p, const struct proxy_facts *proxy); /* gateway.c */
+
+/* secret.c: nothing when the Secret is not there */
+void compile_identity(struct scope *s, struct plan *p, struct view credential);
+void compile_authorities(struct scope *s, struct plan *p, struct view credential);
 
 /* cluster.c */
 struct cluster *cluster_start(struct scope *s, struct view name, enum cluster_type type);

@@ -22,8 +22,8 @@ struct push {
     struct push_stats stats;
 };
 
-/* Labels of the node as the compiler knows labels; same layout, other owner. */
-static struct proxy_facts facts_of(const struct xds_node *n, struct arena *a)
+/* The pod's labels as they are now, or, while it is not known, what the node was started with. */
+static struct proxy_facts facts_of(const struct xds_node *n, const struct pod *pod, struct arena *a)
 {
     struct proxy_facts f = {.kind = view_is(n->type, "router") ? PROXY_GATEWAY : PROXY_SIDECAR,
                             .ns = n->ns,
@@ -31,11 +31,27 @@ static struct proxy_facts facts_of(const struct xds_node *n, struct arena *a)
                             .ip = n->ip,
                             .cluster_id = n->cluster_id};
 
+    if (pod) {
+        f.labels = pod->o.meta.labels;
+        return f;
+    }
     f.labels.n = n->n_labels;
     f.labels.list = n->n_labels ? ARENA_ARRAY(a, struct label, n->n_labels) : NULL;
     for (uint32_t i = 0; i < n->n_labels; i++)
         f.labels.list[i] = (struct label){n->labels[i].name, n->labels[i].value};
     return f;
+}
+
+/* The pod that the node says it is, if its token or certificate proves the pod's service account; NULL: nothing proves it.
+ * Private keys are for pods that a Gateway or a rule selects, so neither the name nor the labels are taken on trust. */
+static const struct pod *pod_of(const struct push *p, const struct xds_proxy *proxy)
+{
+    struct object *o = snapshot_get(p->now->mesh, KIND_POD, proxy->node.ns, proxy->node.pod);
+    const struct pod *pod = OBJECT_AS(o, POD, pod);
+
+    if (!pod || (!p->config.open && !view_eq(pod->spec.service_account, proxy->identity.service_account)))
+        return NULL;
+    return pod;
 }
 
 static struct plan *without_secrets(struct plan *plan)
@@ -57,22 +73,46 @@ static void publish(struct push *p, struct xds_proxy *proxy)
 {
     const struct plan *shared;
     struct proxy_facts facts;
+    const struct pod *pod;
     struct plan *own;
     struct arena a;
 
     if (!p->compiler)
         return;
     arena_init(&a, 1024);
-    facts = facts_of(&proxy->node, &a);
+    pod = pod_of(p, proxy);
+    facts = facts_of(&proxy->node, pod, &a);
     own = compile_layers(p->compiler, &facts, &shared);
-    if (p->roots)
-        plan_put(own, &p->roots->res);
-    if (!proxy->identity.ns.n && !p->config.open && plan_count(own, RESOURCE_SECRET))
+    if (plan_count(own, RESOURCE_SECRET) && !p->config.open && (!pod || !proxy->identity.ns.n)) {
+        if (proxy->identity.ns.n)
+            log_warn(
+                "%.*s gets no Secrets: there is no pod of this name with its service account, or it is not known yet",
+                VIEW_ARGS(proxy->id));
         own = without_secrets(own); /* no scope has any */
+    }
+    if (p->roots && (proxy->identity.ns.n || p->config.open))
+        plan_put(own, &p->roots->res);
     xds_proxy_publish_layers(proxy, shared, own, buf_read(&p->version));
     plan_unref(own);
     arena_done(&a);
     p->stats.plans++;
+}
+
+static void count_triggers(struct push *p, const struct store_snapshot *s)
+{
+    bool why[PUSH_TRIGGERS] = {0};
+
+    for (int kind = 0; kind < MESH_KINDS; kind++)
+        if (s->touched[kind])
+            why[kind == KIND_SERVICE                                                            ? PUSH_SERVICE
+                : kind == KIND_ENDPOINT_SLICE || kind == KIND_ENDPOINTS || kind == KIND_POD ? PUSH_ENDPOINT
+                : kind == KIND_SECRET                                                           ? PUSH_SECRET
+                : kind == KIND_NAMESPACE                                                        ? PUSH_NAMESPACE
+                : kind == KIND_CONFIG_MAP                                                       ? PUSH_GLOBAL
+                                                                                                : PUSH_CONFIG] = true;
+    for (int i = 0; i < PUSH_TRIGGERS; i++)
+        p->stats.triggers[i] += why[i];
+    spread_add(&p->stats.waited, s->waited);
 }
 
 void push_snapshot(struct push *p, struct store_snapshot *s)
@@ -85,6 +125,8 @@ void push_snapshot(struct push *p, struct store_snapshot *s)
         return;
     p->compiler = compiler_new(s->mesh, last);
     compiler_free(last);
+    spread_add(&p->stats.compiled, clock_mono() - begin);
+    count_triggers(p, s);
     p->now = s;
     p->stats.snapshots++;
     p->stats.last_at = loop_wall(p->config.loop);
@@ -165,6 +207,7 @@ void push_proxies(struct push *p)
         }
         log_info("proxy %.*s connected", VIEW_ARGS(proxy->id));
         proxy->user = p;
+        p->stats.triggers[PUSH_PROXY]++;
         publish(p, proxy);
     }
 }

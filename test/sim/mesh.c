@@ -11,6 +11,7 @@
 
 #include "control/control.h"
 #include "control/store.h"
+#include "proxy/proxy_impl.h"
 #include "trust/ca.h"
 #include "trust/token.h"
 
@@ -171,7 +172,7 @@ static bool all_stopped(void *arg)
     return true;
 }
 
-static void mesh_init_with(struct mesh *m, uint64_t seed, const char *page_token_ns)
+static void mesh_init_with(struct mesh *m, uint64_t seed, const char *page_token_ns, const char *page_pod)
 {
     const struct sim_capture capture = {.outbound = 15001, .inbound = 15006, .except = {15090}};
     struct world *w = &m->w;
@@ -201,14 +202,14 @@ static void mesh_init_with(struct mesh *m, uint64_t seed, const char *page_token
                                         .trust_domain = VIEW("cluster.local"),
                                         .cluster_id = VIEW("Kubernetes")};
     start_control(m);
-    start_proxy(m, 0, "page-1", "10.0.0.1", "page", page_token_ns);
+    start_proxy(m, 0, page_pod, "10.0.0.1", "page", page_token_ns);
     start_proxy(m, 1, "reviews-1", "10.0.0.2", "reviews", "default");
     start_proxy(m, 2, "reviews-2", "10.0.0.3", "reviews", "default");
 }
 
 static void mesh_init(struct mesh *m, uint64_t seed)
 {
-    mesh_init_with(m, seed, "default");
+    mesh_init_with(m, seed, "default", "page-1");
 }
 
 static void forget_clients(struct world *w)
@@ -381,11 +382,61 @@ static void a_proxy_gets_nothing_with_another_namespaces_token(void **state)
 {
     struct mesh m;
 
-    mesh_init_with(&m, 25, "other");
+    mesh_init_with(&m, 25, "other", "page-1");
     assert_false(sim_run_until(m.w.sim, all_ready, &m, 5 * NS_PER_S));
     assert_false(proxy_ready(m.proxies[0]));
     assert_true(proxy_ready(m.proxies[1]) && proxy_ready(m.proxies[2]));
     assert_int_equal(count(&ask(&m, "/debug/syncz")->in, "\"proxy\":"), 2);
+    mesh_done(&m);
+}
+
+static bool has_secret(const struct mesh *m, int i, const char *name)
+{
+    struct name_ref ref = name_ref(view_of(name));
+
+    return m->proxies[i]->plan && plan_secret(m->proxies[i]->plan, &ref);
+}
+
+static bool servers_have_it(void *arg)
+{
+    return has_secret(arg, 1, "kubernetes://up-cacert") && has_secret(arg, 2, "kubernetes://up-cacert");
+}
+
+/* A Secret that a rule names for the pods of reviews, whose PEM is the mesh's own root. */
+static void apply_credential(struct mesh *m)
+{
+    struct buf yaml = {0};
+    struct view pem = ca_root_pem(m->ca), line;
+
+    buf_str(&yaml,
+            "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: up, namespace: default}\n"
+            "spec: {host: reviews, workloadSelector: {matchLabels: {app: reviews}}, trafficPolicy: {tls: {mode: "
+            "SIMPLE, credentialName: up}}}\n---\n"
+            "apiVersion: v1\nkind: Secret\nmetadata: {name: up, namespace: default}\nstringData:\n  ca.crt: |\n");
+    while (pem.n) {
+        line = view_head(pem, view_find(pem, '\n'));
+        pem = line.n < pem.n ? view_from(pem, line.n + 1) : VIEW_NONE;
+        buf_printf(&yaml, "    %.*s\n", VIEW_ARGS(line));
+    }
+    apply(m, "up.yaml", buf_cstr(&yaml));
+    buf_done(&yaml);
+}
+
+static void a_secret_goes_only_to_a_pod_that_is_selected_and_is_who_it_says(void **state)
+{
+    struct mesh m;
+
+    mesh_init_with(&m, 26, "default",
+                   "reviews-1"); /* page's account, but the name and the labels of a pod of reviews */
+    apply_credential(&m);
+    assert_true(sim_run_until(m.w.sim, servers_have_it, &m, 10 * NS_PER_S));
+    assert_true(proxy_ready(m.proxies[0]));
+    assert_false(has_secret(&m, 0, "kubernetes://up-cacert"));
+    mesh_done(&m);
+    mesh_init_with(&m, 27, "default", "page-1"); /* itself: the rule does not select it */
+    apply_credential(&m);
+    assert_true(sim_run_until(m.w.sim, servers_have_it, &m, 10 * NS_PER_S));
+    assert_false(has_secret(&m, 0, "kubernetes://up-cacert"));
     mesh_done(&m);
 }
 
@@ -397,6 +448,7 @@ int main(void)
         cmocka_unit_test(a_bad_object_is_named_and_changes_nothing),
         cmocka_unit_test(traffic_flows_while_the_control_plane_is_away_and_when_it_is_back),
         cmocka_unit_test(a_proxy_gets_nothing_with_another_namespaces_token),
+        cmocka_unit_test(a_secret_goes_only_to_a_pod_that_is_selected_and_is_who_it_says),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,7 @@
     client.py tcp HOST PORT MB           echo with half-close
     client.py banner HOST PORT           server speaks first; prints the milliseconds until it did
     client.py slow HOST PORT MB          reads /bytes slowly
+    client.py tls HOST PORT NAME CA [TEXT]   a TLS handshake; prints the names of the certificate, and TEXT when it was echoed
 """
 import base64
 import hashlib
@@ -18,6 +19,7 @@ import http.client
 import json
 import os
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -193,6 +195,17 @@ def do_slow(host, port, mb):
     if n != size:
         fail(f"{n} of {size} bytes")
     print(n)
+
+
+def do_tls(host, port, name, ca, text=""):
+    context = ssl.create_default_context(cafile=ca)
+    with context.wrap_socket(socket.create_connection((host, int(port)), 20), server_hostname=name) as s:
+        names = [value for _, value in s.getpeercert()["subjectAltName"]]
+        s.sendall(text.encode())
+        got = b""
+        while len(got) < len(text) and (data := s.recv(65536)):
+            got += data
+    print(json.dumps({"names": names, "answer": got.decode()}))
 
 
 if __name__ == "__main__":

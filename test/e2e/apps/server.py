@@ -7,7 +7,7 @@
                                    /sleep/SECONDS, /chunked/N, /ws (WebSocket echo), /ready (503 while FILE /tmp/unready exists)
     server.py http10 PORT          the same, answering in HTTP/1.0
     server.py grpc PORT            /echo.Echo/{Unary,ServerStream,ClientStream,Bidi}: raw bytes, with trailers
-    server.py https PORT NAME DIR  as http, behind TLS with DIR/tls.crt and DIR/tls.key
+    server.py https PORT NAME DIR  as http, behind TLS with DIR/tls.crt and DIR/tls.key; with DIR/ca.crt clients need a certificate
     server.py tcp PORT             echoes until the client half-closes, then sends END and closes
     server.py banner PORT          speaks first: HELLO, then echoes lines
 """
@@ -204,6 +204,9 @@ def main():
     if role == "https":
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(f"{sys.argv[4]}/tls.crt", f"{sys.argv[4]}/tls.key")
+        if os.path.exists(f"{sys.argv[4]}/ca.crt"):
+            tls.verify_mode = ssl.CERT_REQUIRED
+            tls.load_verify_locations(f"{sys.argv[4]}/ca.crt")
         it.socket = tls.wrap_socket(it.socket, server_side=True)
     it.serve_forever()
 
