@@ -237,7 +237,8 @@ static void tell_lead(struct control *c)
     if (kube_lease_held(c->lease))
         log_info("this replica leads: it writes statuses and root certificates");
     else
-        log_info("this replica does not lead any more; %.*s does", VIEW_ARGS(now.n ? now : VIEW("nobody we know of")));
+        log_info("this replica does not lead any more; the Lease was last seen with %.*s",
+                 VIEW_ARGS(now.n ? now : VIEW("nobody")));
 }
 
 static void control_run(struct task *t, uint32_t events)
@@ -368,6 +369,8 @@ static int start(struct control *c, const char **ret_why)
                                                 .xds = c->xds,
                                                 .authority = c->authority,
                                                 .ca_service = c->ca,
+                                                .reviewer = c->reviewer,
+                                                .roots = c->roots,
                                                 .kube = c->kube,
                                                 .webhook = c->webhook,
                                                 .cluster_id = c->config.cluster_id});

@@ -16,18 +16,22 @@ struct authority;
 struct ca_service;
 struct debug;
 struct push;
+struct reviewer;
+struct root_cert;
 struct source_kube;
 struct store;
 struct webhook;
 struct xds_server;
 
-struct debug_config { /* pointers must outlive it; ca_service, kube, authority, webhook may be NULL */
+struct debug_config { /* pointers must outlive it; what is not there may be NULL */
     struct loop *loop;
     struct store *store;
     struct push *push;
     struct xds_server *xds;
     struct authority *authority;
     struct ca_service *ca_service;
+    struct reviewer *reviewer;
+    struct root_cert *roots;
     struct source_kube *kube;
     const struct webhook *webhook;
     struct view cluster_id;

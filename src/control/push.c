@@ -104,12 +104,12 @@ static void count_triggers(struct push *p, const struct store_snapshot *s)
 
     for (int kind = 0; kind < MESH_KINDS; kind++)
         if (s->touched[kind])
-            why[kind == KIND_SERVICE                                                            ? PUSH_SERVICE
+            why[kind == KIND_SERVICE                                                        ? PUSH_SERVICE
                 : kind == KIND_ENDPOINT_SLICE || kind == KIND_ENDPOINTS || kind == KIND_POD ? PUSH_ENDPOINT
-                : kind == KIND_SECRET                                                           ? PUSH_SECRET
-                : kind == KIND_NAMESPACE                                                        ? PUSH_NAMESPACE
-                : kind == KIND_CONFIG_MAP                                                       ? PUSH_GLOBAL
-                                                                                                : PUSH_CONFIG] = true;
+                : kind == KIND_SECRET                                                       ? PUSH_SECRET
+                : kind == KIND_NAMESPACE                                                    ? PUSH_NAMESPACE
+                : kind == KIND_CONFIG_MAP                                                   ? PUSH_GLOBAL
+                                                                                            : PUSH_CONFIG] = true;
     for (int i = 0; i < PUSH_TRIGGERS; i++)
         p->stats.triggers[i] += why[i];
     spread_add(&p->stats.waited, s->waited);

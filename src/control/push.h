@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/spread.h"
 #include "base/view.h"
 
 struct loop;
@@ -30,10 +31,23 @@ struct push_config {
     bool open; /* identities are not asked for: simulations and tests */
 };
 
+enum push_trigger { /* as Istio names them */
+                    PUSH_CONFIG,
+                    PUSH_ENDPOINT,
+                    PUSH_SERVICE,
+                    PUSH_SECRET,
+                    PUSH_NAMESPACE,
+                    PUSH_GLOBAL, /* MeshConfig */
+                    PUSH_PROXY,  /* one that connected */
+                    PUSH_TRIGGERS,
+};
+
 struct push_stats {
     uint64_t snapshots, plans, refused;
-    uint64_t last_compile_ns; /* of the last snapshot, all proxies */
-    uint64_t last_at;         /* wall ns */
+    uint64_t triggers[PUSH_TRIGGERS]; /* what made us push; one snapshot may have several reasons */
+    struct spread waited, compiled;   /* from the first change to a snapshot; what all proxies share, compiled */
+    uint64_t last_compile_ns;         /* of the last snapshot, all proxies */
+    uint64_t last_at;                 /* wall ns */
 };
 
 struct push *push_new(const struct push_config *config) __attribute__((returns_nonnull));

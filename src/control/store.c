@@ -52,7 +52,10 @@ struct store {
     struct arena scratch; /* of one store_put_json */
     struct list graveyard;
     uint32_t counts[MESH_KINDS];
-    uint32_t waiting; /* sources that have not spoken */
+    uint64_t events[MESH_KINDS][STORE_EVENTS];
+    bool touched[MESH_KINDS];
+    uint64_t changed_at; /* loop time, of the first change that no snapshot has */
+    uint32_t waiting;    /* sources that have not spoken */
     uint64_t last_told, number;
     uint32_t n_alive; /* snapshots not released */
     bool changed;
@@ -64,6 +67,8 @@ static void tell(struct store *st)
 {
     uint64_t now = loop_now(st->loop);
 
+    if (!st->changed)
+        st->changed_at = now;
     st->changed = true;
     if (st->waiting)
         return;
@@ -128,6 +133,12 @@ static void entry_free(struct entry *e)
     free(e);
 }
 
+static void count(struct store *st, enum mesh_kind kind, enum store_event e)
+{
+    st->events[kind][e]++;
+    st->touched[kind] = true;
+}
+
 static void bury(struct store *st, struct entry *e)
 {
     st->counts[e->object->kind]--;
@@ -159,6 +170,7 @@ static void put(struct store *st, struct batch *batch, struct object *o, struct 
     batch->refs++;
     map_put(&st->entries, e->key, e);
     st->counts[o->kind]++;
+    count(st, o->kind, old ? STORE_UPDATE : STORE_ADD);
     if (old)
         bury(st, old);
     buf_done(&b);
@@ -266,6 +278,7 @@ static void sweep_file(struct store *st, struct view path)
         struct entry *e = it->value;
         if (!e->seen && view_eq(e->file, path)) {
             map_del(&st->entries, it->key);
+            count(st, e->object->kind, STORE_DELETE);
             bury(st, e);
         }
     }
@@ -320,6 +333,7 @@ void store_del(struct store *st, enum mesh_kind kind, struct view ns, struct vie
     forgive(st, buf_read(&b));
     buf_done(&b);
     if (e) {
+        count(st, kind, STORE_DELETE);
         bury(st, e);
         tell(st);
     }
@@ -344,6 +358,9 @@ struct store_snapshot *store_take(struct store *st)
     }
     s->mesh = snapshot_new(&s->arena, &s->diags, list, s->n_objects);
     s->number = ++st->number;
+    s->waited = loop_now(st->loop) - st->changed_at;
+    memcpy(s->touched, st->touched, sizeof(s->touched));
+    memset(st->touched, 0, sizeof(st->touched));
     st->n_alive++;
     st->changed = false;
     timer_rest(&st->due);
@@ -469,6 +486,11 @@ void store_listen(struct store *st, struct task *task, uint32_t bits)
 {
     st->listener = task;
     st->listener_bits = bits;
+}
+
+uint64_t store_events(const struct store *st, enum mesh_kind kind, enum store_event e)
+{
+    return st->events[kind][e];
 }
 
 uint32_t store_rejected(const struct store *st)

@@ -30,7 +30,9 @@ struct store_snapshot {
     struct diags diags; /* what snapshot_new found */
     struct arena arena; /* of both */
     uint64_t number;    /* counts from 1 */
+    uint64_t waited;    /* ns since the first change that the one before does not have */
     uint32_t n_objects;
+    bool touched[MESH_KINDS]; /* kinds of which something was put or deleted since the one before */
 };
 
 struct store *store_new(struct loop *loop, struct task *owner, uint32_t bits) __attribute__((returns_nonnull));
@@ -63,5 +65,7 @@ void store_release(struct store *st, struct store_snapshot *s); /* NULL is fine 
 
 void store_print_json(const struct store *st, struct buf *out);     /* all objects but Secrets' data: an array */
 void store_print_rejected(const struct store *st, struct buf *out); /* diagnostics of rejected objects: an array */
-uint32_t store_count(const struct store *st, enum mesh_kind kind);  /* objects of one kind */
+enum store_event { STORE_ADD, STORE_UPDATE, STORE_DELETE, STORE_EVENTS };
+uint64_t store_events(const struct store *st, enum mesh_kind kind, enum store_event e); /* so far, by its sources */
+uint32_t store_count(const struct store *st, enum mesh_kind kind);                      /* objects of one kind */
 uint32_t store_rejected(const struct store *st);

@@ -331,6 +331,9 @@ static void settle(struct stream *s)
         if (s->types[i].outstanding || s->types[i].dirty || first)
             return;
     }
+    if (s->unsettled)
+        spread_add(&s->server->stats.settle, loop_now(s->server->loop) - s->unsettled);
+    s->unsettled = 0;
     if (s->settled == s->version)
         return;
     shared_text_set(&s->settled, &s->pub.settled, s->version);

@@ -243,8 +243,10 @@ static void take_ack(struct stream *s, enum resource_kind kind, const struct dis
     struct xds_type_state *p = &s->pub.types[kind];
     uint64_t nonce;
 
-    if (view_u64(q->nonce, &nonce) < 0 || !t->outstanding || nonce != p->nonce_sent)
-        return; /* of a response that is no longer the last one */
+    if (view_u64(q->nonce, &nonce) < 0 || !t->outstanding || nonce != p->nonce_sent) {
+        s->server->stats.expired[kind]++; /* of a response that is no longer the last one */
+        return;
+    }
     t->outstanding = false;
     if (!q->has_error) {
         p->nonce_acked = nonce;
@@ -457,6 +459,8 @@ void xds_proxy_publish_layers(struct xds_proxy *p, const struct plan *shared, co
     if (p->gone || s->refused_by_us)
         return;
     take_plan(s, (const struct plan *const[LAYERS]){shared, own}, version);
+    if (!s->unsettled)
+        s->unsettled = loop_now(s->server->loop);
     for (int i = 0; i < RESOURCE_KINDS; i++)
         if (p->types[i].asked)
             stream_begin(s, i);

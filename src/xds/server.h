@@ -25,6 +25,7 @@
 #include "base/arena.h"
 #include "base/list.h"
 #include "base/must.h"
+#include "base/spread.h"
 #include "base/view.h"
 #include "net/task.h"
 #include "plan/plan.h"
@@ -100,7 +101,9 @@ const char *xds_sync_name(enum xds_sync s);
 
 struct xds_server_stats {
     uint64_t streams, pushes[RESOURCE_KINDS], nacks[RESOURCE_KINDS], encoded, encoded_bytes, sent_bytes,
-        slow; /* slow: proxies that were dropped because they did not read */
+        slow;                         /* slow: proxies that were dropped because they did not read */
+    uint64_t expired[RESOURCE_KINDS]; /* answers to a response that was not the last one any more */
+    struct spread settle;             /* from a publish to all of it acknowledged, or refused for good */
     uint32_t proxies;
 };
 const struct xds_server_stats *xds_server_stats(struct xds_server *x);

@@ -57,7 +57,8 @@ struct stream {
     struct plan *merged;             /* of both, made when somebody asks: xds_proxy_plan */
     struct buf early;                /* requests before the first publish, each behind its length */
     struct response out;
-    uint64_t moved; /* loop time: when the peer last took bytes of a response, or there were none for it */
+    uint64_t unsettled; /* loop time of the first publish that is not settled; 0: none */
+    uint64_t moved;     /* loop time: when the peer last took bytes of a response, or there were none for it */
     struct buf nacks[RESOURCE_KINDS];
     struct shared_text *version, *settled, *sent[RESOURCE_KINDS], *acked[RESOURCE_KINDS];
     struct stream_type types[RESOURCE_KINDS];
