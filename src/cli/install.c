@@ -39,7 +39,9 @@ static int read_values(struct cli *c, struct node **ret)
         int r = files_read_one(c, c->files[i], &text);
         if (r)
             return r;
-        if (node_parse(&c->arena, text, &one, &why) < 0)
+        if (node_parse(&c->arena, text, &one, &why) < 0 && view_is(why.text, "empty"))
+            continue; /* only comments */
+        if (why.text.n)
             return cli_fail(c, "%s:%u:%u: %.*s", c->files[i], why.line, why.col, VIEW_ARGS(why.text));
         if (!node_is(one, NODE_MAP))
             return cli_fail(c, "%s: values are a map of names; this is %s", c->files[i],

@@ -17,6 +17,7 @@ struct parser {
     unsigned depth;
     /* the action that was read last */
     struct view action, rest; /* rest: unread part of the action */
+    struct view whole;        /* all between the braces, comments too: its lines count when it is done */
 };
 
 static int bad(struct parser *p, const char *fmt, ...) printf_like(2, 3);
@@ -260,6 +261,8 @@ static void parse_assign(struct parser *p, struct view *ret_key, struct view *re
 static int next_action(struct parser *p, struct view *ret_text, bool *ret_found)
 {
     size_t at = view_find_view(p->text, VIEW("{{"));
+    count_lines(p, p->whole);
+    p->whole = VIEW_NONE;
     *ret_found = at < p->text.n;
     *ret_text = view_head(p->text, at);
     if (!*ret_found) {
@@ -281,12 +284,13 @@ static int next_action(struct parser *p, struct view *ret_text, bool *ret_found)
     if (end >= rest.n)
         return bad(p, "a {{ without its }}");
     p->action = p->rest = comment ? VIEW_NONE : view_head(rest, end);
+    p->whole = view_head(rest, end);
     bool after = end && rest.p[end - 1] == '-';
     if (after && !comment)
         p->action = p->rest = view_head(rest, end - 1);
     p->text = view_from(rest, end + 2);
     while (after && p->text.n && is_space(p->text.p[0])) {
-        p->line += p->text.p[0] == '\n';
+        p->whole.n = (size_t)(p->text.p + 1 - p->whole.p);
         p->text = view_from(p->text, 1);
     }
     return 0;
@@ -392,7 +396,6 @@ static int parse_body(struct parser *p, struct template_piece **ret_body, enum s
             break;
         if (p->rest.n && (err = parse_action(p, &tail)))
             return err;
-        count_lines(p, p->action);
     }
     p->depth--;
     return 0;

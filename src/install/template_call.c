@@ -134,13 +134,14 @@ static int call_default(struct call *c)
     return 0;
 }
 
+/* As Helm's: what is empty in `over` (false, 0, "" …) counts as absent. */
 static struct node *merged(struct arena *a, const struct node *over, const struct node *under)
 {
     struct node *out = node_copy(a, over);
     for (uint32_t i = 0; i < under->n; i++) {
         const struct node_field *f = &under->fields[i];
         struct node *mine = node_get(out, f->key);
-        if (!mine || mine->type == NODE_NULL)
+        if (!value_true(mine))
             node_set(a, out, f->key, f->value);
         else if (mine->type == NODE_MAP && f->value->type == NODE_MAP)
             node_set(a, out, f->key, merged(a, mine, f->value));
