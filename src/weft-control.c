@@ -362,6 +362,7 @@ static int run(struct program *p)
 {
     int r;
 
+    mallopt(M_MMAP_THRESHOLD, 128 * 1024); /* large buffers go back to the kernel at once, however many there were */
     task_init(&p->task, p->loop, program_run, "signals");
     timer_init(&p->trim, &p->task, EVENT_TRIM);
     timer_in(&p->trim, TRIM_EACH);

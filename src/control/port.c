@@ -16,6 +16,7 @@
 enum { EVENT_ACCEPT = 1 };
 enum { EVENT_CONN = 1, EVENT_STREAM = 2 };
 
+#define DATA_FRAME 4000 /* a thousand proxies: one page of frame buffer each instead of five (wire/h2_memory.c) */
 #define HEADERS_TIMEOUT (10 * NS_PER_S)
 #define IDLE_TIMEOUT (120 * NS_PER_S) /* without any stream; xDS streams live as long as they like */
 
@@ -76,6 +77,7 @@ static void welcome(struct port *p, struct conn *raw)
                                           .version = p->config.version,
                                           .scheme = p->config.tls ? VIEW("https") : VIEW("http"),
                                           .idle_ns = IDLE_TIMEOUT,
+                                          .max_data = DATA_FRAME,
                                           .headers_ns = HEADERS_TIMEOUT};
     struct conn *conn = raw;
     struct port_conn *c;

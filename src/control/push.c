@@ -4,6 +4,7 @@
  */
 #include "control/push.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -139,6 +140,8 @@ void push_snapshot(struct push *p, struct store_snapshot *s)
     }
     store_release(p->config.store, old);
     p->stats.last_compile_ns = clock_mono() - begin;
+    if (p->stats.snapshots == 1)
+        malloc_trim(0); /* lists of whole kinds were parsed until now */
 }
 
 void push_roots(struct push *p, struct view pem)

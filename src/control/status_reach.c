@@ -225,15 +225,38 @@ static struct group *group_of(struct reach *r, const struct xds_proxy *p)
     return g;
 }
 
-static void walk_group(struct reach *r, struct group *g, const struct xds_proxy *p, const struct plan *plan)
+static void add_plan(struct reach *r, struct group *g, const struct plan *plan)
 {
+    for (int kind = 0; plan && kind < RESOURCE_KINDS; kind++)
+        PLAN_EACH(plan, kind, res)
+    add_resource(r, g, res);
+}
+
+/* What proxies share is walked once, however many there are. */
+static const struct group *shared_group(struct reach *r, const struct plan *plan)
+{
+    struct view key = view_make(&plan, sizeof(const struct plan *));
+    struct group *g = map_get(&r->groups, key);
+
+    if (!g) {
+        g = ARENA_NEW(&r->arena, struct group);
+        map_put(&r->groups, arena_view(&r->arena, key), g);
+        r->walk++;
+        add_plan(r, g, plan);
+    }
+    return g;
+}
+
+static void walk_group(struct reach *r, struct group *g, const struct xds_proxy *p)
+{
+    const struct group *shared = shared_group(r, xds_proxy_layer(p, 0));
     struct labels labels = {.n = p->node.n_labels};
 
     g->walked = true;
     r->walk++;
-    for (int kind = 0; kind < RESOURCE_KINDS; kind++)
-        PLAN_EACH(plan, kind, res)
-    add_resource(r, g, res);
+    for (uint32_t i = 0; i < shared->n; i++)
+        add(r, g, shared->members[i]);
+    add_plan(r, g, xds_proxy_layer(p, 1));
     labels.list = labels.n ? ARENA_ARRAY(&r->arena, struct label, labels.n) : NULL;
     for (uint32_t i = 0; i < labels.n; i++)
         labels.list[i] = (struct label){p->node.labels[i].name, p->node.labels[i].value};
@@ -254,13 +277,14 @@ static uint64_t number_of(struct view version)
 }
 
 /* What came of objects and was refused: usually nothing. All that a refused listener serves counts as refused. */
-static struct group *refused_by(struct reach *r, const struct xds_proxy *p, const struct plan *plan,
-                                struct view *ret_nack)
+static struct group *refused_by(struct reach *r, const struct xds_proxy *p, struct view *ret_nack)
 {
     struct group *g = NULL;
 
-    for (int kind = 0; kind < RESOURCE_KINDS; kind++) {
-        if (p->types[kind].sync != XDS_REFUSED)
+    for (int at = 0; at < 2 * RESOURCE_KINDS; at++) {
+        const struct plan *plan = xds_proxy_layer(p, at / RESOURCE_KINDS);
+        int kind = at % RESOURCE_KINDS;
+        if (!plan || p->types[kind].sync != XDS_REFUSED)
             continue;
         PLAN_EACH(plan, kind, res)
         {
@@ -285,17 +309,16 @@ static struct group *refused_by(struct reach *r, const struct xds_proxy *p, cons
 
 static void count_proxy(struct reach *r, const struct xds_proxy *p)
 {
-    const struct plan *plan = xds_proxy_plan(p);
     uint64_t settled = number_of(p->settled);
     struct view nack = VIEW_NONE;
     struct group *g, *refused;
 
-    if (!plan)
+    if (!xds_proxy_layer(p, 0))
         return; /* just connected, or refused as a proxy */
     g = group_of(r, p);
     if (!g->walked)
-        walk_group(r, g, p, plan);
-    refused = refused_by(r, p, plan, &nack);
+        walk_group(r, g, p);
+    refused = refused_by(r, p, &nack);
     for (uint32_t i = 0; i < g->n; i++) {
         struct target *t = &r->targets[g->members[i]];
         t->count.proxies++;

@@ -28,6 +28,7 @@ struct entry {
     struct batch *batch;
     struct object *object;
     struct view key, file; /* file: in the batch's arena; empty: an API server's */
+    uint64_t hash;         /* of the pruned tree, where that is not kept */
     uint64_t dead_since;   /* number of the first snapshot that does not have it */
     struct list link;      /* in the graveyard */
     bool seen;             /* while a file is read again */
@@ -157,14 +158,15 @@ static struct view key_print(struct buf *b, enum mesh_kind kind, struct view ns,
     return buf_read(b);
 }
 
-static void put(struct store *st, struct batch *batch, struct object *o, struct view file)
+static void put(struct store *st, struct batch *batch, struct object *o, struct view file, uint64_t hash)
 {
     struct buf b = {0};
     struct view key = key_print(&b, o->kind, o->meta.ns, o->meta.name);
     struct entry *old = map_get(&st->entries, key), *e = malloc(sizeof(*e) + key.n);
 
     must(e != NULL);
-    *e = (struct entry){.batch = batch, .object = o, .key = {e->key_text, key.n}, .file = file, .seen = true};
+    *e = (struct entry){
+        .batch = batch, .object = o, .hash = hash, .key = {e->key_text, key.n}, .file = file, .seen = true};
     memcpy(e->key_text, key.p, key.n); /* after the assignment, which also writes the padding where it begins */
     list_init(&e->link);
     batch->refs++;
@@ -252,17 +254,28 @@ void store_put_json(struct store *st, struct view json)
     struct diags diags;
     struct buf key = {0};
     enum mesh_kind kind;
+    struct entry *old;
+    uint64_t hash;
+    bool same;
 
     diags_init(&diags, &st->scratch);
     if (node_parse(&st->scratch, json, &tree, NULL) == 0 && tree && mesh_key(tree, &k) == 0 &&
         mesh_kind_of(k.api_version, k.kind, &kind) == 0) {
         key_print(&key, kind, k.ns, k.name);
         prune_object(kind, tree);
-        tree = node_copy(&batch->arena, tree);
-        if (mesh_decode(&batch->arena, &diags, NULL, tree, &o) == 0) {
+        old = map_get(&st->entries, buf_read(&key));
+        hash = prune_all(kind) ? prune_hash(tree) : 0;
+        same = old && !old->file.n && (hash ? old->hash == hash : prune_same(old->object->node, tree));
+        if (!same || !hash)
+            tree = prune_own(&batch->arena, kind, tree);
+        if (same && hash) {
+            forgive(st, buf_read(&key)); /* the object stays the same one: nothing made of it is made again */
+        } else if (mesh_decode(&batch->arena, &diags, NULL, tree, &o) == 0) {
             forgive(st, buf_read(&key));
-            put(st, batch, o, VIEW_NONE);
-            tell(st);
+            prune_decoded(o);
+            put(st, batch, o, VIEW_NONE, hash); /* also when it is the same: its resourceVersion may be asked for */
+            if (!same)
+                tell(st);
         } else {
             remember(reject(st, buf_read(&key), &diags), &k, tree);
         }
@@ -305,7 +318,7 @@ int store_put_file(struct store *st, struct view path, struct view text)
     r = mesh_parse(&batch->arena, &diags, &(struct mesh_source){.file = file, .text = text}, &objects);
     mark_file(st, path);
     for (uint32_t i = 0; i < objects.n; i++)
-        put(st, batch, objects.list[i], file);
+        put(st, batch, objects.list[i], file, 0);
     if (r == 0) {
         sweep_file(st, path);
         forgive(st, path);

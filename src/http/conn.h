@@ -43,6 +43,7 @@ struct http_conn_config {
     uint64_t headers_ns;   /* server: from the first byte of a request to its complete head. 0: never */
     uint32_t max_requests; /* then drained. 0: any number */
     uint32_t max_streams;  /* server, HTTP/2: SETTINGS_MAX_CONCURRENT_STREAMS. 0: LIMIT_H2_STREAMS */
+    uint32_t max_data;     /* HTTP/2: bytes of one DATA frame that we send. 0: what the peer takes */
 };
 
 /* Takes the conn over, which must be connected or connecting (its TLS handshake may still run); bytes that were looked at

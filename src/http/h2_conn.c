@@ -339,7 +339,8 @@ static const struct h2_handler handler = {
 
 void http2_conn_begin(struct http_conn *c)
 {
-    struct h2_config config = {.server = is_server(c), .max_streams = c->config.max_streams};
+    struct h2_config config = {
+        .server = is_server(c), .max_streams = c->config.max_streams, .max_data = c->config.max_data};
     c->h2 = h2_new(c->shared->h2, &config, &handler, c);
     http_flush_soon(c);
 }

@@ -237,6 +237,8 @@ static ssize_t body_room(nghttp2_session *session, uint8_t type, int32_t id, int
     size_t most = (size_t)(session_window < stream_window ? session_window : stream_window);
     if (most > max_frame)
         most = max_frame;
+    if (most > h->max_data)
+        most = h->max_data;
     return (ssize_t)(most < h->room ? most : h->room);
 }
 
@@ -297,6 +299,7 @@ struct h2 *h2_new(struct h2_memory *memory, const struct h2_config *config, cons
     h->handler = handler;
     h->arg = arg;
     h->room = SIZE_MAX;
+    h->max_data = config->max_data ? config->max_data : SIZE_MAX;
     h->server = config->server;
     h2_budget_init(&h->budget, 0);
     if (config->server)

@@ -51,6 +51,8 @@ struct h2_handler {
 struct h2_config {
     bool server;
     uint32_t max_streams;
+    uint32_t
+        max_data; /* bytes of one DATA frame that we send; 0: what the peer takes. Little memory for many connections */
 };
 
 struct h2 *h2_new(struct h2_memory *memory, const struct h2_config *config, const struct h2_handler *handler,

@@ -1,23 +1,84 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Memory of nghttp2: free lists by power-of-two size class behind its allocator hook. Sessions free and realloc, so an
  * arena would not do; a free list per class makes the steady state free of malloc. Each piece carries its class in front.
+ *
+ * The buffer in which a session builds a frame (FRAME bytes: a frame of 16 KB and its head) has a class of its own, mapped on
+ * page boundaries: of a buffer whose session sends small frames (h2_config.max_data) only the first page is ever real memory,
+ * and pages of buffers beyond the first few that are free go back to the kernel.
  */
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 
 #include "wire/h2_memory.h"
 
-enum { SMALLEST = 5, LARGEST = 15, KEEP = 256, HEAD = 16 };
+enum {
+    SMALLEST = 5,
+    LARGEST = 15,
+    FRAMES = 0, /* the class of frame buffers */
+    KEEP = 256,
+    HEAD = 16,
+    FRAME = 5 * 4096 - HEAD, /* nghttp2 1.52 asks for 16,394 */
+    FRAME_LEAST = 12 * 1024, /* what is less is no frame buffer */
+    SLAB = 32,               /* frame buffers mapped at once, untouched */
+    KEEP_REAL = 16,          /* free frame buffers that keep their pages */
+};
+
+struct slab {
+    struct slab *next;
+    char *pieces;
+};
 
 struct h2_memory {
     void *free[LARGEST + 1];
     uint32_t n_free[LARGEST + 1];
     uint64_t heap_count;
+    struct slab *slabs;
+    char *fresh; /* of the newest slab: never used */
+    uint32_t n_fresh;
     nghttp2_mem hooks;
 };
 
+/* Under the sanitizers every piece is a malloc of its own. */
+#ifdef WEFT_ARENA_MALLOC
+static const bool pooled = false;
+#else
+static const bool pooled = true;
+#endif
+
 static unsigned class_of(size_t n)
 {
+    if (pooled && n > FRAME_LEAST && n <= FRAME)
+        return FRAMES;
     return n <= (size_t)1 << SMALLEST ? SMALLEST : 64u - (unsigned)__builtin_clzll(n - 1);
+}
+
+static size_t size_of(unsigned class)
+{
+    return class == FRAMES ? FRAME : (size_t)1 << class;
+}
+
+static void add_slab(struct h2_memory *m)
+{
+    struct slab *s = (struct slab *)mem_alloc(sizeof(*s));
+    s->pieces = (char *)mmap(NULL, SLAB * (FRAME + HEAD), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    must(s->pieces != MAP_FAILED);
+    s->next = m->slabs;
+    m->slabs = s;
+    m->fresh = s->pieces;
+    m->n_fresh = SLAB;
+}
+
+/* Untouched ones last: what is real memory already is used first. */
+static char *take_frame(struct h2_memory *m)
+{
+    if (!m->n_fresh) {
+        m->heap_count++;
+        add_slab(m);
+    }
+    m->n_fresh--;
+    m->fresh += FRAME + HEAD;
+    return m->fresh - (FRAME + HEAD);
 }
 
 static void *take(size_t n, void *arg)
@@ -31,6 +92,8 @@ static void *take(size_t n, void *arg)
         piece = (char *)m->free[class];
         m->free[class] = *(void **)(void *)(piece + HEAD);
         m->n_free[class]--;
+    } else if (class == FRAMES) {
+        piece = take_frame(m);
     } else {
         m->heap_count++;
         piece = (char *)malloc(((size_t)1 << class) + HEAD);
@@ -47,12 +110,10 @@ static void give(void *p, void *arg)
         return;
     char *piece = (char *)p - HEAD;
     unsigned class = *(uint32_t *)(void *)piece;
-#ifdef WEFT_ARENA_MALLOC
-    const unsigned keep = 0;
-#else
-    const unsigned keep = KEEP;
-#endif
-    if (class > LARGEST || m->n_free[class] >= keep) {
+    if (class == FRAMES) {
+        if (m->n_free[class] >= KEEP_REAL)
+            madvise(piece + 4096, FRAME + HEAD - 4096, MADV_DONTNEED);
+    } else if (!pooled || class > LARGEST || m->n_free[class] >= KEEP) {
         free(piece);
         return;
     }
@@ -75,7 +136,7 @@ static void *resize(void *p, size_t n, void *arg)
 {
     if (!p)
         return take(n, arg);
-    size_t had = (size_t)1 << *(uint32_t *)(void *)((char *)p - HEAD);
+    size_t had = size_of(*(uint32_t *)(void *)((char *)p - HEAD));
     if (n <= had)
         return p;
     void *now = take(n, arg);
@@ -103,6 +164,11 @@ void h2_memory_free(struct h2_memory *m)
             m->free[class] = *(void **)(void *)(piece + HEAD);
             free(piece);
         }
+    for (struct slab *s = m->slabs, *next; s; s = next) {
+        next = s->next;
+        munmap(s->pieces, SLAB * (FRAME + HEAD));
+        mem_free(s);
+    }
     mem_free(m);
 }
 

@@ -28,5 +28,5 @@ struct h2 {
     int32_t offer_id;
     struct view offer;
     bool offer_end, offer_end_sent;
-    size_t room;
+    size_t room, max_data;
 };

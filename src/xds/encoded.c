@@ -22,10 +22,10 @@ void xds_cache_init(struct xds_cache *c)
 
 static void item_free(struct xds_cache *c, struct xds_encoded *it)
 {
-    c->held_bytes -= buf_len(&it->bytes);
-    if (it->key.kind == RESOURCE_SECRET && it->bytes.data)
-        explicit_bzero(it->bytes.data, it->bytes.cap);
-    buf_done(&it->bytes);
+    c->held_bytes -= it->n;
+    if (it->key.kind == RESOURCE_SECRET)
+        explicit_bzero(it->data, it->n);
+    free(it->data);
     free(it);
 }
 
@@ -38,20 +38,24 @@ void xds_cache_done(struct xds_cache *c)
     map_done(&c->items);
 }
 
-/* The value is encoded into a buffer of its own first: its length stands before it. */
+/* The value is encoded into a buffer of its own first, since its length stands before it; what is kept has no room to spare. */
 static void encode(struct xds_encoded *it, const struct resource *r)
 {
-    struct buf value = {0};
+    struct buf value = {0}, all = {0};
     char version[XDS_VERSION_TEXT];
-    size_t room;
 
     xds_encode(r, &value);
-    buf_room(&it->bytes, buf_len(&value) + r->name.n + 160, &room);
-    discovery_write_resource(&it->bytes, r->name, xds_version(r->hash, version), xds_type_of(r->kind)->url,
-                             buf_read(&value));
-    if (r->kind == RESOURCE_SECRET && value.data)
+    discovery_write_resource(&all, r->name, xds_version(r->hash, version), xds_type_of(r->kind)->url, buf_read(&value));
+    it->n = buf_len(&all);
+    it->data = malloc(it->n);
+    must(it->data != NULL);
+    memcpy(it->data, buf_read(&all).p, it->n);
+    if (r->kind == RESOURCE_SECRET) {
         explicit_bzero(value.data, value.cap);
+        explicit_bzero(all.data, all.cap);
+    }
     buf_done(&value);
+    buf_done(&all);
 }
 
 struct xds_encoded *xds_encoded(struct xds_cache *c, const struct resource *r)
@@ -65,8 +69,8 @@ struct xds_encoded *xds_encoded(struct xds_cache *c, const struct resource *r)
         it->key = key;
         encode(it, r);
         c->encoded++;
-        c->encoded_bytes += buf_len(&it->bytes);
-        c->held_bytes += buf_len(&it->bytes);
+        c->encoded_bytes += it->n;
+        c->held_bytes += it->n;
         map_put(&c->items, view_make(&it->key, sizeof(it->key)), it);
     }
     it->used = c->now;

@@ -132,7 +132,7 @@ static bool add_resource(struct stream *s, struct resource *r, struct resource *
     t->closed = alone;
     o->parts = room_for_one(o->parts, o->n_parts, sizeof(struct xds_encoded *));
     o->parts[o->n_parts] = xds_encoded(&s->server->cache, r);
-    o->bytes += buf_len(&o->parts[o->n_parts++]->bytes);
+    o->bytes += o->parts[o->n_parts++]->n;
     t->flight = room_for_one(t->flight, t->n_flight, sizeof(*t->flight));
     t->flight[t->n_flight++] = (struct in_flight){resource_ref(r), before ? resource_ref(before) : NULL};
     s->pub.resources++;
@@ -271,7 +271,7 @@ static struct view gather(const struct response *o, char *room, size_t size)
     size_t n = 0, skip = o->at_byte;
 
     for (uint32_t i = o->at_part; i <= o->n_parts && n < size; i++) {
-        struct view v = view_from(buf_read(i < o->n_parts ? &o->parts[i]->bytes : &o->tail), skip);
+        struct view v = view_from(i < o->n_parts ? xds_encoded_bytes(o->parts[i]) : buf_read(&o->tail), skip);
         skip = 0;
         if (!n && v.n >= size)
             return v; /* large enough as it is */
@@ -285,7 +285,7 @@ static struct view gather(const struct response *o, char *room, size_t size)
 static void advance(struct response *o, size_t n)
 {
     for (o->at_byte += n; o->at_part < o->n_parts; o->at_part++) {
-        size_t all = buf_len(&o->parts[o->at_part]->bytes);
+        size_t all = o->parts[o->at_part]->n;
         if (o->at_byte < all)
             return;
         o->at_byte -= all;
