@@ -373,6 +373,7 @@ static int start(struct control *c, const char **ret_why)
                                                 .roots = c->roots,
                                                 .kube = c->kube,
                                                 .webhook = c->webhook,
+                                                .status = c->status,
                                                 .cluster_id = c->config.cluster_id});
     return open_ports(c, ret_why);
 }

@@ -11,6 +11,8 @@
 #include "control/push.h"
 #include "control/reply.h"
 #include "control/source.h"
+#include "control/status.h"
+#include "control/status_peers.h"
 #include "control/store.h"
 #include "http/stream.h"
 #include "net/loop.h"
@@ -201,6 +203,9 @@ void debug_serve(void *debug, const struct port_request *q)
         reply_send(l, q->stream, 200, JSON, &out);
     } else if (view_is(q->path, "/debug/diagz")) {
         store_print_rejected(d->config.store, &out);
+        reply_send(l, q->stream, 200, JSON, &out);
+    } else if (view_is(q->path, STATUS_PEERS_PATH) && d->config.status) {
+        status_print_counts(d->config.status, &out);
         reply_send(l, q->stream, 200, JSON, &out);
     } else if (view_is(q->path, "/debug/problemz")) {
         source_kube_print_problems(d->config.kube, &out);

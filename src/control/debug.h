@@ -16,6 +16,7 @@ struct authority;
 struct ca_service;
 struct debug;
 struct push;
+struct status;
 struct reviewer;
 struct root_cert;
 struct source_kube;
@@ -34,6 +35,7 @@ struct debug_config { /* pointers must outlive it; what is not there may be NULL
     struct root_cert *roots;
     struct source_kube *kube;
     const struct webhook *webhook;
+    struct status *status; /* may be NULL */
     struct view cluster_id;
 };
 

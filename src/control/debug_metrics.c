@@ -14,6 +14,7 @@
 #include "control/review.h"
 #include "control/root_cert.h"
 #include "control/source.h"
+#include "control/status.h"
 #include "control/store.h"
 #include "control/webhook/webhook.h"
 #include "net/loop.h"
@@ -297,6 +298,19 @@ static void print_identity(const struct debug_config *c, struct buf *out)
     }
 }
 
+static void print_status(struct status *status, struct buf *out)
+{
+    const struct status_stats *s = status_stats(status);
+
+    gauge(out, "weft_status_leader", "1: this replica writes the statuses of objects.", s->leader);
+    gauge(out, "weft_status_waiting", "Statuses that wait to be written.", s->waiting);
+    counter(out, "weft_status_writes_total", "Statuses of objects that were written.", s->writes);
+    counter(out, "weft_status_failures_total", "Writes of statuses that failed; most are repeated.", s->failures);
+    counter(out, "weft_status_events_total", "Events that were written.", s->events);
+    counter(out, "weft_status_events_held_total", "Events that were held back by their limits.", s->events_held);
+    counter(out, "weft_status_look_microseconds_total", "CPU of looking at all objects.", s->look_ns / NS_PER_US);
+}
+
 void debug_metrics_print(const struct debug_config *c, uint64_t started, struct buf *out)
 {
     head(out, "istio_build", "gauge", "Version of this component, always 1.");
@@ -309,6 +323,8 @@ void debug_metrics_print(const struct debug_config *c, uint64_t started, struct 
     print_objects(c, out);
     print_source(c, out);
     print_identity(c, out);
+    if (c->status)
+        print_status(c->status, out);
     if (c->webhook)
         webhook_print_metrics(c->webhook, out);
 }

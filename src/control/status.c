@@ -13,6 +13,7 @@
 #include "control/event.h"
 #include "control/push.h"
 #include "control/status_condition.h"
+#include "control/status_peers.h"
 #include "control/status_reach.h"
 #include "control/status_source.h"
 #include "control/status_write.h"
@@ -25,7 +26,7 @@
 #include "wire/node.h"
 #include "xds/server.h"
 
-enum { EVENT_LOOK = 1, EVENT_WORLD = 2, EVENT_REJECTED = 4 }; /* and KUBE_WAKE */
+enum { EVENT_LOOK = 1, EVENT_WORLD = 2, EVENT_REJECTED = 4, EVENT_ASK = 8 }; /* and KUBE_WAKE */
 
 #define AFTER_SNAPSHOT (300 * NS_PER_MS) /* proxies acknowledge meanwhile: one write instead of two */
 #define AFTER_ACK (100 * NS_PER_MS)
@@ -35,6 +36,9 @@ enum { EVENT_LOOK = 1, EVENT_WORLD = 2, EVENT_REJECTED = 4 }; /* and KUBE_WAKE *
 #define FEWER (15 * NS_PER_S)   /* until fewer proxies than before are believed: they may be on their way to us */
 #define LEISURE (2 * NS_PER_S)  /* between two writes that change only numbers of proxies; and for each object */
 #define LEISURE_EACH (100 * NS_PER_MS)
+#define ASK_OFTEN NS_PER_S /* other replicas, while something is on its way to proxies */
+#define ASK_SELDOM (10 * NS_PER_S)
+#define RESTLESS (5 * NS_PER_S)
 #define BLOCKED (60 * NS_PER_S) /* after a 404 */
 #define NO_REACH UINT32_MAX
 
@@ -50,6 +54,7 @@ struct entry { /* an object */
     bool rejected, unsupported, known; /* known: `have` is what it has */
     uint64_t since;                    /* number of the first snapshot with the version in force */
     uint64_t seen;                     /* look */
+    uint64_t changed_at;               /* when that version came: loop time */
     uint64_t pending_since, fewer_since, written_at, blocked_until;
     uint64_t refused_hash;
     uint32_t reach;
@@ -60,16 +65,17 @@ struct entry { /* an object */
 
 struct status {
     struct task task;
-    struct timer look;
+    struct timer look, ask, ask_soon;
     struct status_config config;
     struct status_source *source; /* NULL: not the writer */
     struct status_writer *writer;
     struct events *events;
+    struct status_peers *peers;
     struct reach *reach;
     struct map entries; /* "Kind/ns/name" → struct entry */
     struct buf key;
     uint64_t number; /* snapshot of the last look */
-    uint64_t looks, last_look, last_cost, next;
+    uint64_t looks, last_look, last_cost, next, restless_until, snapshot_at;
     bool rejections;
     struct status_stats stats;
 };
@@ -242,8 +248,10 @@ static void take_object(struct status *s, const struct object *o)
     changed = !view_eq(buf_read(&e->uid), uid) || o->meta.generation != e->in_force ||
               (!o->meta.generation && !view_eq(buf_read(&e->source_rv), o->meta.resource_version));
     take_identity(e, uid, o->meta.resource_version, o->node);
-    if (changed || !e->since)
+    if (changed || !e->since) {
         e->since = s->number;
+        e->changed_at = s->snapshot_at;
+    }
     e->generation = e->in_force = o->meta.generation;
     e->rejected = false;
     e->seen = s->looks;
@@ -324,8 +332,10 @@ static void take_world(struct status *s, const struct store_snapshot *now)
             take_object(s, l->list[i]);
     }
     take_rejections(s);
-    analyze(s, now->mesh);
+    if (s->source)
+        analyze(s, now->mesh);
     sweep(s);
+    status_peers_find(s->peers, now->mesh);
 }
 
 /* ---- judging ---- */
@@ -362,17 +372,20 @@ static struct status_text copy(struct arena *a, const struct status_text *t)
 }
 
 /* When a difference is to be written, in loop time. */
-static uint64_t due(const struct status *s, struct entry *e, const struct status_text *wish, enum status_difference d)
+static uint64_t due(struct status *s, struct entry *e, const struct status_text *wish, enum status_difference d)
 {
     uint64_t now = loop_now(s->config.loop), at = now, leisure = LEISURE + s->stats.objects * LEISURE_EACH;
     bool pending = view_is(wish->conditions[STATUS_PROGRAMMED].reason, "Pending");
+    bool silent = pending && wish->conditions[STATUS_PROGRAMMED].value == STATUS_UNKNOWN;
 
     if (!pending)
         e->pending_since = 0;
     else if (!e->pending_since)
         e->pending_since = now;
+    if (pending)
+        s->restless_until = now + RESTLESS;
     if (pending && (d == STATUS_NEWS || e->pending_since == now))
-        at = e->pending_since + PATIENCE;
+        at = e->pending_since + (silent ? FEWER : PATIENCE);
     if (d == STATUS_COUNTS && at < e->written_at + leisure)
         at = e->written_at + leisure;
     if (status_proxies(wish) >= status_proxies(&e->have))
@@ -384,17 +397,33 @@ static uint64_t due(const struct status *s, struct entry *e, const struct status
     return at > e->blocked_until ? at : e->blocked_until;
 }
 
-static void judge(struct status *s, struct entry *e, struct arena *a)
+static struct status_facts facts_of(const struct status *s, const struct entry *e)
 {
     static const struct reach_count none;
     const struct reach_count *n = e->reach == NO_REACH ? &none : reach_result(s->reach, e->reach);
-    struct status_facts f = {.generation = e->generation,
-                             .in_force = e->in_force,
-                             .acked = n->acked,
-                             .proxies = n->proxies,
-                             .waiting = n->waiting,
-                             .nack = n->nack,
-                             .refused_by = n->refused_by};
+
+    return (struct status_facts){.generation = e->generation,
+                                 .in_force = e->in_force,
+                                 .acked = n->acked,
+                                 .proxies = n->proxies,
+                                 .waiting = n->waiting,
+                                 .nack = n->nack,
+                                 .refused_by = n->refused_by};
+}
+
+/* A replica that says nothing (it begins, it ends) changes no count of a version that was counted before. */
+static void keep_count(struct status *s, const struct entry *e, struct status_text *wish)
+{
+    s->restless_until = loop_now(s->config.loop) + RESTLESS;
+    if (e->have.generation != wish->generation || e->have.conditions[STATUS_PROGRAMMED].value == STATUS_ABSENT)
+        return;
+    wish->conditions[STATUS_PROGRAMMED] = e->have.conditions[STATUS_PROGRAMMED];
+    wish->conditions[STATUS_RECONCILED] = e->have.conditions[STATUS_RECONCILED];
+}
+
+static void judge(struct status *s, struct entry *e, struct arena *a)
+{
+    struct status_facts f = facts_of(s, e);
     uint64_t now = loop_now(s->config.loop), at;
     enum status_difference d;
     struct status_text wish;
@@ -406,7 +435,11 @@ static void judge(struct status *s, struct entry *e, struct arena *a)
         status_writer_want(s->writer, &e->item);
         return;
     }
+    if (e->in_force >= 0)
+        status_peers_add(s->peers, e->key, e->in_force, e->changed_at, &f);
     status_decide(&f, &e->verdict, a, &wish);
+    if (f.silent.n)
+        keep_count(s, e, &wish);
     d = status_settle(&wish, &e->have, loop_wall(s->config.loop));
     if (d == STATUS_SAME) {
         e->pending_since = 0;
@@ -441,6 +474,8 @@ static void look(struct status *s)
         arena_clear(&a);
     }
     arena_done(&a);
+    if (status_peers_any(s->peers) && s->restless_until > s->last_look && !timer_is_set(&s->ask_soon))
+        timer_in(&s->ask_soon, ASK_OFTEN);
     events_tick(s->events);
     s->last_cost = clock_mono() - begin;
     s->stats.looks++;
@@ -558,7 +593,16 @@ static void follow_lease(struct status *s)
         s->source = status_source_free(s->source);
         clear(s);
         timer_rest(&s->look);
+        timer_rest(&s->ask);
+        timer_rest(&s->ask_soon);
     }
+}
+
+static void ask(struct status *s)
+{
+    timer_rest(&s->ask_soon);
+    status_peers_ask(s->peers);
+    timer_in(&s->ask, loop_now(s->config.loop) < s->restless_until ? ASK_OFTEN : ASK_SELDOM);
 }
 
 static void status_run(struct task *t, uint32_t events)
@@ -570,6 +614,7 @@ static void status_run(struct task *t, uint32_t events)
         return;
     if (events & KUBE_WAKE) {
         status_source_drain(s->source);
+        status_peers_drain(s->peers);
         schedule(s, AFTER_ACK);
     }
     if (events & EVENT_REJECTED) {
@@ -578,6 +623,8 @@ static void status_run(struct task *t, uint32_t events)
     }
     if (events & EVENT_WORLD)
         schedule(s, AFTER_ACK);
+    if (events & EVENT_ASK)
+        ask(s);
     if (events & EVENT_LOOK && loop_now(s->config.loop) >= s->next) {
         timer_rest(&s->look);
         look(s);
@@ -586,8 +633,36 @@ static void status_run(struct task *t, uint32_t events)
 
 void status_snapshot(struct status *s)
 {
-    if (s->source)
-        schedule(s, AFTER_SNAPSHOT);
+    s->snapshot_at = loop_now(s->config.loop);
+    if (!s->source)
+        return;
+    schedule(s, AFTER_SNAPSHOT);
+    s->restless_until = loop_now(s->config.loop) + RESTLESS;
+    if (status_peers_any(s->peers))
+        timer_in(&s->ask_soon, AFTER_SNAPSHOT / 2); /* so that the answers are there by then */
+}
+
+/* For the replica that writes: what our proxies have. */
+void status_print_counts(struct status *s, struct buf *out)
+{
+    const struct store_snapshot *now = push_now(s->config.push);
+    const char *comma = "\n";
+
+    if (now && now->number != s->number)
+        take_world(s, now);
+    if (now)
+        reach_count(s->reach, s->config.xds);
+    buf_str(out, "{\"objects\":[");
+    MAP_EACH (&s->entries, it) {
+        const struct entry *e = it->value;
+        struct status_facts f = facts_of(s, e);
+        if (e->unsupported || e->in_force < 0)
+            continue;
+        buf_str(out, comma);
+        comma = ",\n";
+        status_peers_print(out, e->key, e->in_force, &f);
+    }
+    buf_str(out, "\n]}\n");
 }
 
 void status_lease(struct status *s)
@@ -604,6 +679,9 @@ struct status *status_new(const struct status_config *config)
     map_init(&s->entries, NULL);
     task_init(&s->task, config->loop, status_run, "status");
     timer_init(&s->look, &s->task, EVENT_LOOK);
+    timer_init(&s->ask, &s->task, EVENT_ASK);
+    timer_init(&s->ask_soon, &s->task, EVENT_ASK);
+    s->peers = status_peers_new(config->loop, config->instance, &s->task);
     s->reach = reach_new();
     s->writer = status_writer_new(config->loop, config->api, prepare, answer, s);
     s->events =
@@ -623,11 +701,14 @@ struct status *status_free(struct status *s)
     clear(s);
     map_done(&s->entries);
     status_source_free(s->source);
+    status_peers_free(s->peers);
     status_writer_free(s->writer);
     events_free(s->events);
     reach_free(s->reach);
     buf_done(&s->key);
     timer_done(&s->look);
+    timer_done(&s->ask);
+    timer_done(&s->ask_soon);
     task_done(&s->task);
     free(s);
     return NULL;

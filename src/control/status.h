@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/view.h"
 
 struct kube_client;
@@ -54,4 +55,6 @@ struct status *status_new(const struct status_config *config) __attribute__((ret
 struct status *status_free(struct status *s); /* before the push, the store and the API client; NULL */
 void status_snapshot(struct status *s);       /* push_now() is another one */
 void status_lease(struct status *s);          /* the lease was won or lost */
+/* How many of our own proxies have what: for the replica that writes (control/status_peers.h). */
+void status_print_counts(struct status *s, struct buf *out);
 const struct status_stats *status_stats(struct status *s);

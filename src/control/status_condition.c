@@ -205,6 +205,10 @@ static void decide_programmed(const struct status_facts *f, const struct status_
         set(c, STATUS_FALSE, "Refused",
             bounded(a, arena_printf(a, "%.*s; %.*s refused it and keeps what it had: %.*s", VIEW_ARGS(count),
                                     VIEW_ARGS(who), VIEW_ARGS(f->nack))));
+    } else if (f->silent.n) {
+        set(c, STATUS_UNKNOWN, "Pending",
+            arena_printf(a, "%.*s; replica %.*s has not said what its proxies have", VIEW_ARGS(count),
+                         VIEW_ARGS(f->silent)));
     } else if (f->acked < f->proxies) {
         who = short_id(f->waiting);
         set(c, STATUS_FALSE, "Pending",

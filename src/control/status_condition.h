@@ -66,6 +66,7 @@ struct status_facts {
     uint32_t acked, proxies;   /* n of m */
     struct view waiting, nack; /* one proxy that has not acknowledged; one that refused, and why */
     struct view refused_by;
+    struct view silent; /* a replica that has not said what its proxies have */
 };
 
 void status_decide(const struct status_facts *f, const struct status_verdict *v, struct arena *a,
