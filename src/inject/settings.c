@@ -104,6 +104,7 @@ static void set_u32(struct reader *r, const char *path, const struct node *n, st
 
 static void set_strs(struct reader *r, const char *path, const struct node *n, struct strings *to)
 {
+    *to = (struct strings){0}; /* values replace what config said */
     for (uint32_t i = 0; node_is(n, NODE_SEQ) && i < n->n; i++) {
         struct view text = n->items[i]->type == NODE_MAP ? node_text_at(n->items[i], "name") : node_text(n->items[i]);
         if (!text.n)
@@ -118,6 +119,7 @@ static void set_strs(struct reader *r, const char *path, const struct node *n, s
 static void set_labels(struct reader *r, const char *path, const struct node *n, struct labels *to)
 {
     struct view text;
+    *to = (struct labels){0};
     for (uint32_t i = 0; node_is(n, NODE_MAP) && i < n->n; i++) {
         if (!scalar_text(n->fields[i].value, &text))
             wrong(r, path, n->fields[i].value, "must be a map of texts");

@@ -53,7 +53,8 @@ struct conf {
     uint32_t n_hooks;
     uint64_t not_before, patched_at; /* loop time */
     unsigned in_a_row;
-    bool gone; /* while a call about it runs */
+    bool failed; /* the last patch */
+    bool gone;   /* while a call about it runs */
 };
 
 struct bundle {
@@ -128,6 +129,7 @@ static void take(struct bundle *b, int kind, const struct node *n)
         c->not_before = old->not_before;
         c->patched_at = old->patched_at;
         c->in_a_row = old->in_a_row;
+        c->failed = old->failed;
     }
     read_hooks(b, c, node_get(n, VIEW("webhooks")));
     forget(b, kind, name);
@@ -198,7 +200,7 @@ static void patch(struct bundle *b, struct conf *c)
     c->in_a_row = c->patched_at && now - c->patched_at < PEACE ? c->in_a_row + 1 : 1;
     c->patched_at = now;
     b->config.stats->patch_attempts++;
-    b->config.stats->patch_retries += c->in_a_row > 1;
+    b->config.stats->patch_retries += c->failed;
     b->now = c;
     b->call = kube_call_new(
         b->config.kube,
@@ -253,6 +255,7 @@ static void patched(struct bundle *b, struct conf *c, int status)
     uint64_t now = loop_now(b->config.loop), pause = c->in_a_row > FREE_PATCHES ? FIRST_PAUSE : 0;
     for (unsigned i = FREE_PATCHES + 1; i < c->in_a_row && pause < LONGEST_PAUSE; i++)
         pause = longer(pause);
+    c->failed = status != 200;
     if (status == 200) {
         b->config.stats->bundle_updates++;
         log_info("%.*s %.*s: caBundle written%s", VIEW_ARGS(kinds[c->kind].resource.plural), VIEW_ARGS(c->name),

@@ -174,8 +174,8 @@ static void complain(struct webhook *w, const char *what, struct view ns, struct
         w->complaints = 0;
     }
     if (w->complaints++ < COMPLAINTS_PER_S)
-        log_warn("%s %.*s/%.*s: %.*s", what, VIEW_ARGS(view_head(ns, 63)), VIEW_ARGS(view_head(name, 253)),
-                 VIEW_ARGS(view_head(why, 1024)));
+        log_warn("%s %.*s%s%.*s: %.*s", what, VIEW_ARGS(view_head(ns, 63)), ns.n ? "/" : "",
+                 VIEW_ARGS(view_head(name, 253)), VIEW_ARGS(view_head(why, 1024)));
 }
 
 static void call_refuse(struct call *c, unsigned status, struct view why)

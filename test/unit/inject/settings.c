@@ -192,13 +192,14 @@ static void selectors_and_the_policy_decide_where_the_pod_says_nothing(void **st
 static void istios_own_config_is_understood(void **state)
 {
     struct world w;
-    read_both(&w, "{sidecarInjectorWebhook: {injectedAnnotations: {c: d}}}",
+    read_both(&w, "{sidecarInjectorWebhook: {injectedAnnotations: {c: d}, defaultTemplates: [gateway]}}",
               "policy: disabled\nalwaysInjectSelector: [{matchLabels: {x: y}}]\ninjectedAnnotations: {a: b}\n"
               "templates: {sidecar: '{{ x }}', gateway: ''}\ndefaultTemplates: [sidecar]\n");
     assert_int_equal(w.err, 0);
     assert_false(w.config.default_policy);
     assert_int_equal(w.config.n_always, 1);
-    assert_int_equal(w.config.annotations.n, 2);
+    assert_int_equal(w.config.annotations.n, 1); /* values replace what config said */
+    assert_true(w.config.gateway_template);
     arena_done(&w.arena);
 }
 
