@@ -2,7 +2,8 @@
 /* Making connections and sharing them (link.h).
  *
  * A link goes through: name → socket and TLS → HTTP. ALPN says which HTTP it is. A connection that died without a word is
- * found by TCP keepalive within 30 s, or by a call that got no answer while nothing else came either.
+ * found by TCP keepalive within 30 s, or sooner when a call got no answer and nothing else came either: then the server is
+ * asked for its version, which it knows even when its etcd is away, and if it does not answer that, the connection goes.
  */
 #include "kube/link.h"
 
@@ -21,6 +22,7 @@
 enum { LINK_IO = 1, LINK_HTTP = 2, LINK_LATE = 4, LINK_NAME = 8 };
 #define CONNECT_LATE (5 * NS_PER_S)
 #define LINK_LATE_NS (15 * NS_PER_S) /* name, socket and TLS together */
+#define PROBE_LATE (3 * NS_PER_S)
 
 struct kube_link {
     struct list link;
@@ -31,13 +33,16 @@ struct kube_link {
     uint32_t at;       /* which of the name's addresses */
     struct conn *conn; /* until it is up; then */
     struct http_conn *http;
-    struct fetch *only; /* HTTP/1: whose it is. NULL on HTTP/2, and while that is not known */
+    struct http_stream *probe; /* is anybody there? */
+    uint64_t heard;            /* bytes received before the probe */
+    struct fetch *only;        /* HTTP/1: whose it is. NULL on HTTP/2, and while that is not known */
 };
 
 static void link_free(struct kube_link *l)
 {
     list_del(&l->link);
     query_done(&l->query);
+    http_stream_free(l->probe);
     conn_close(l->conn);
     http_conn_free(l->http);
     timer_done(&l->late);
@@ -155,16 +160,52 @@ static void run_conn(struct kube_link *l, uint32_t events)
     }
 }
 
+/* ---- is it alive? ---- */
+
+static void probe(struct kube_link *l)
+{
+    struct kube_client *c = l->client;
+    struct headers h;
+
+    if (l->probe || http_conn_open(l->http, &l->task, LINK_HTTP, &l->probe))
+        return;
+    headers_init(&h, &l->probe->arena);
+    l->heard = http_conn_below(l->http)->bytes_in;
+    timer_in(&l->late, PROBE_LATE);
+    if (headers_add(&h, HEADER_METHOD, VIEW("GET")) || headers_add(&h, HEADER_SCHEME, c->scheme) ||
+        headers_add(&h, HEADER_PATH, VIEW("/version")) || headers_add(&h, HEADER_AUTHORITY, c->authority) ||
+        headers_add(&h, HEADER_USER_AGENT, c->config.agent) || http_stream_headers(l->probe, &h, true))
+        l->probe = http_stream_free(l->probe);
+}
+
+static bool is_dead(struct kube_link *l, uint32_t events)
+{
+    if (http_conn_ready(l->http) & HTTP_CONN_CLOSED)
+        return true;
+    if (!l->probe)
+        return false;
+    bool silent = http_conn_below(l->http)->bytes_in == l->heard;
+    if (silent && (events & LINK_LATE)) {
+        snprintf(l->client->why, sizeof(l->client->why), "%.*s://%.*s: the server does not answer",
+                 VIEW_ARGS(l->client->scheme), VIEW_ARGS(l->client->authority));
+        return true;
+    }
+    if (!silent) {
+        timer_clear(&l->late);
+        l->probe = http_stream_free(l->probe);
+    }
+    return false;
+}
+
 static void link_run(struct task *t, uint32_t events)
 {
     struct kube_link *l = CONTAINER_OF(t, struct kube_link, task);
+    struct kube_client *c = l->client;
 
-    if (l->http && (http_conn_ready(l->http) & HTTP_CONN_CLOSED)) {
-        struct kube_client *c = l->client;
-        link_free(l);
-        kube_link_wake(c);
-    } else if (l->http) {
-        kube_link_wake(l->client); /* there is capacity, or it drains and another one is needed */
+    if (l->http) {
+        if (is_dead(l, events))
+            link_free(l);  /* its streams are reset, their owners try again */
+        kube_link_wake(c); /* there is capacity, or another one is needed */
     } else if (l->conn) {
         run_conn(l, events);
     } else {
@@ -243,17 +284,11 @@ int kube_link_stream(struct fetch *f)
 
 void kube_link_silent(struct fetch *f)
 {
-    struct kube_client *c = f->client;
     if (!f->stream || !f->stream->conn)
         return;
-    LIST_EACH (&c->links, struct kube_link, link, l) {
-        if (l->http != f->stream->conn || http_conn_below(l->http)->bytes_in != f->heard)
-            continue;
-        snprintf(c->why, sizeof(c->why), "%.*s: the server does not answer", VIEW_ARGS(c->authority));
-        link_free(l); /* its other streams are reset and their owners try again */
-        kube_link_wake(c);
-        return;
-    }
+    LIST_EACH (&f->client->links, struct kube_link, link, l)
+        if (l->http == f->stream->conn && !l->only && http_conn_below(l->http)->bytes_in == f->heard)
+            probe(l);
 }
 
 void kube_link_forget(struct fetch *f)

@@ -3,7 +3,7 @@
  * has one of its own. Connections are made when a stream is asked for. Private to kube/.
  *
  *   r = kube_link_stream(f);        // 0: f->stream; -EAGAIN: f's task is woken when it is worth another try; -errno
- *   kube_link_silent(f);            // no answer in time: if nothing at all came on its connection, that is given up
+ *   kube_link_silent(f);            // no answer in time: if nothing at all came on its connection, that is looked into
  *   kube_link_forget(f);            // f is over
  *
  * Who waits for the server to come back puts a kube_retry into client->pausing: all are woken when a connection stands.

@@ -203,6 +203,33 @@ static void a_connection_that_dies_costs_only_what_runs_on_it(void **state)
     assert_int_equal(f->n_conns, 2);
 }
 
+static bool no_answer(struct fake *f, struct fake_request *q)
+{
+    if (view_is(q->line, "GET /version"))
+        return false;
+    q->answered = true; /* never */
+    return true;
+}
+
+static void a_server_that_is_slow_keeps_its_connection_and_one_that_is_dead_does_not(void **state)
+{
+    struct fake *f = *state;
+    fake_client(f);
+    assert_int_equal(get(f, ""), 200);
+    f->hook = no_answer;
+    assert_int_equal(get(f, "Connection timed out"), -ETIMEDOUT);
+    fake_run(f, 5 * NS_PER_S);
+    f->hook = NULL;
+    assert_int_equal(get(f, ""), 200);
+    assert_int_equal(f->n_conns, 1);
+    sim_link(f->sim, "apiserver", "control", &(struct sim_link){.cut = true});
+    assert_int_equal(get(f, "Connection timed out"), -ETIMEDOUT);
+    fake_run(f, 5 * NS_PER_S);
+    sim_link(f->sim, "apiserver", "control", &(struct sim_link){.latency = NS_PER_MS});
+    assert_int_equal(get(f, ""), 200);
+    assert_int_equal(f->n_conns, 2);
+}
+
 static void a_configuration_that_cannot_work_is_said_by_each_call(void **state)
 {
     struct fake *f = *state;
@@ -273,6 +300,7 @@ int main(void)
         TEST(verbs_have_their_methods_and_parameters),
         TEST(a_token_that_is_refused_is_read_again),
         TEST(a_connection_that_dies_costs_only_what_runs_on_it),
+        TEST(a_server_that_is_slow_keeps_its_connection_and_one_that_is_dead_does_not),
         TEST(a_configuration_that_cannot_work_is_said_by_each_call),
         cmocka_unit_test(a_command_gives_credentials_or_says_why_not),
     };
