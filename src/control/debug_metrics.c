@@ -208,8 +208,6 @@ static void print_objects(const struct debug_config *c, struct buf *out)
     gauge(out, "pilot_endpoint_not_ready", "Endpoints that are not ready.", f.endpoints_not_ready);
     gauge(out, "endpoint_no_pod", "Endpoints whose pod is not known.", f.endpoints_without_pod);
     gauge(out, "pilot_no_ip", "Connected sidecars that are behind no Service.", f.proxies_without);
-    gauge(out, "pilot_dns_cluster_without_endpoints", "Hosts to be resolved by DNS that have no name to resolve.",
-          f.dns_without);
     gauge(out, "pilot_vservice_dup_domain", "Hosts of VirtualServices that an older one speaks for.",
           f.duplicate_hosts);
     gauge(out, "pilot_destrule_subsets", "Subsets that another DestinationRule of the host has defined.",

@@ -85,12 +85,6 @@ void model_count(struct model_figures *ret, const struct mesh_snapshot *s, const
     {
         ret->services_without += svc->selector.n && !has_ready(s, svc);
     }
-    SNAPSHOT_EACH(s, SERVICE_ENTRY, service_entry, se)
-    {
-        bool dns = se->resolution == SE_DNS || se->resolution == SE_DNS_ROUND_ROBIN;
-        for (uint32_t i = 0; dns && !se->n_endpoints && !se->has_workload_selector && i < se->hosts.n; i++)
-            ret->dns_without += view_starts(se->hosts.list[i], VIEW("*")); /* nothing to resolve */
-    }
     count_rules(ret, s, &a);
     if (proxies)
         LIST_EACH ((struct list *)(uintptr_t)proxies, struct xds_proxy, link, p) {

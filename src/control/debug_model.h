@@ -16,7 +16,6 @@ struct model_figures {
     uint64_t endpoints_without_pod; /* a slice names a pod that does not exist */
     uint64_t endpoints_not_ready;   /* pods behind a Service that are not ready */
     uint64_t services_without;      /* with a selector, and no endpoint that is ready */
-    uint64_t dns_without;           /* ServiceEntry hosts that are resolved by DNS and have neither endpoint nor name */
     uint64_t proxies_without;       /* connected sidecars that are behind no Service */
     uint64_t duplicate_hosts;       /* VirtualServices for the mesh that another one speaks for */
     uint64_t duplicate_subsets;     /* DestinationRules' subsets that another one has defined for the host */
