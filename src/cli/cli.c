@@ -84,7 +84,7 @@ void verbs_usage(void)
     arena_done(&a);
     printf(
         "\n`weft help VERB` shows a verb's options. Exit codes: 0 done, 1 failed or rejected, 2 wrong command line,\n"
-        "3 no sandbox running; exec exits as its command did.\n");
+        "3 no sandbox runs, or the cluster cannot be reached; exec exits as its command did.\n");
 }
 
 static printf_like(2, 0) void complain(const struct cli *c, const char *fmt, va_list args)

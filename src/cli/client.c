@@ -45,7 +45,7 @@ int client_away(const struct cli *c, int err)
         cli_fail(c, "the cluster `%s`: %s", cluster_name(c->cluster), cluster_why(c->cluster));
     else if (err == -ECONNREFUSED || err == -ENOENT)
         cli_fail(c, "no sandbox `%.*s` is running: start one with `weft up DIR`%s", VIEW_ARGS(c->sandbox),
-                 c->opt[OPT_SANDBOX] ? "" : ", or name another with -s");
+                 c->opt[OPT_SANDBOX] ? "" : ", name another with -s, or a cluster with --kubeconfig");
     else
         cli_fail(c, "the sandbox `%.*s` does not answer: %s", VIEW_ARGS(c->sandbox), strerror(-err));
     return EXIT_AWAY;
