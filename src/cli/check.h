@@ -30,7 +30,7 @@ struct check {
     size_t n_answers;
     struct view roots; /* canonical, of istio-system; empty: none */
     const struct node *istiod;
-    bool istiod_runs;
+    bool istiod_runs, definitions_missing;
     /* of the check that runs */
     struct view *found;
     size_t n_found;

@@ -183,6 +183,8 @@ void check_in_sync(struct check *k)
 static void tell_version(struct check *k, const struct node *pod, const struct node *entry)
 {
     struct view version = node_text_at(entry, "version");
+    if (view_starts(version, VIEW("weft ")))
+        version = view_from(version, 5);
     if (version.n && !view_is(version, WEFT_VERSION))
         found(k, "pod %.*s/%.*s: its proxy is %.*s", VIEW_ARGS(ns_of(pod)), VIEW_ARGS(name_of(pod)),
               VIEW_ARGS(version));

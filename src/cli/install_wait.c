@@ -41,6 +41,18 @@ static bool container_trouble(struct arena *a, const struct node *pod, const cha
     return false;
 }
 
+/* The first container that does not run yet, without a reason: usually its image is being fetched. */
+static struct view being_made(struct arena *a, const struct node *pod)
+{
+    const struct node *all = node_at(pod, "status.containerStatuses");
+    for (uint32_t i = 0; node_is(all, NODE_SEQ) && i < all->n; i++)
+        if (node_at(all->items[i], "state.waiting"))
+            return arena_printf(a, "container %.*s is being made, image %.*s",
+                                VIEW_ARGS(node_text_at(all->items[i], "name")),
+                                VIEW_ARGS(node_text_at(all->items[i], "image")));
+    return VIEW_NONE;
+}
+
 /* The pod that holds a Deployment up. */
 static struct view pod_trouble(struct cli *c, struct arena *a, struct view ns, const struct node *deployment)
 {
@@ -66,6 +78,7 @@ static struct view pod_trouble(struct cli *c, struct arena *a, struct view ns, c
             !container_trouble(a, pod, "status.containerStatuses", &why)) {
             object_condition(pod, "PodScheduled", &why);
             why = why.n ? why : find_event(c, a, ns, name);
+            why = why.n ? why : being_made(a, pod);
             why = why.n ? why : message;
         }
         return arena_printf(a, "pod %.*s/%.*s: %.*s", VIEW_ARGS(ns), VIEW_ARGS(name),
