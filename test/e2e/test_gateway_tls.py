@@ -286,6 +286,11 @@ def test_optional_mutual_serves_without_a_certificate_but_not_with_a_wrong_one(m
     assert curl(mesh, "https://o.test/", "eve")["status"] == 0
 
 
+def test_a_gateway_without_its_secret_says_so(mesh):
+    status = until("a status", lambda: mesh.get("gateway", "gw", "-n", mesh.ns).get("status"))
+    assert "no Secret `never` in namespace" in json.dumps(status), status
+
+
 def test_nobody_can_claim_another_certificate_in_a_header(mesh):
     claim = "'x-forwarded-client-cert: Hash=abc;Subject=\"CN=admin\"'"
     for who, url in (("", "https://a.test/"), ("alice", "https://m.test/")):
