@@ -72,7 +72,8 @@ struct inbound {
     struct inbound_port *ports;
     uint32_t n_ports;
     struct listener *l;
-    struct arena *a; /* the listener's */
+    struct arena *a;                 /* the listener's */
+    const struct tls_server *tls[2]; /* of the first chain of its kind: what is in it is shared by the others */
 };
 
 /* --- which ports --- */
@@ -217,6 +218,12 @@ static void add_tls(struct inbound *in, struct filter_chain *c, enum serve serve
     struct arena *a = in->a;
     const struct mesh_config *m = in->s->c->config;
     struct tls_server *tls = c->tls = ARENA_NEW(a, struct tls_server);
+    c->peer_exchange = serve == SERVE_TCP;
+    if (in->tls[serve == SERVE_HTTP]) {
+        *tls = *in->tls[serve == SERVE_HTTP];
+        return;
+    }
+    in->tls[serve == SERVE_HTTP] = tls;
     tls->require_client_cert = true;
     *ARENA_PUSH(a, tls->common.identities, tls->common.n_identities) = name_ref(VIEW("default"));
     tls->common.trust = name_ref(VIEW("ROOTCA"));
@@ -231,13 +238,12 @@ static void add_tls(struct inbound *in, struct filter_chain *c, enum serve serve
         *ARENA_PUSH(a, tls->common.sans, tls->common.n_sans) =
             (struct text_match){.kind = TEXT_PREFIX, .value = arena_printf(a, "spiffe://%.*s/", VIEW_ARGS(domain))};
     }
-    c->peer_exchange = serve == SERVE_TCP;
 }
 
 static void add_chain(struct inbound *in, const struct inbound_port *ip, const struct chain_rule *rule)
 {
     struct arena *a = in->a;
-    struct filter_chain *c = ARENA_PUSH(a, in->l->chains, in->l->n_chains);
+    struct filter_chain *c = ARENA_PUSH(&in->scratch, in->l->chains, in->l->n_chains);
     c->match.port = (uint16_t)ip->target;
     c->match.transport = rule->transport;
     for (const char *const *alpn = alpn_sets[rule->alpn]; *alpn; alpn++)
@@ -298,7 +304,7 @@ static void start_listener(struct inbound *in)
     l->inspect_timeout = timeout->set && timeout->ns ? timeout->ns : DEFAULT_INSPECT_TIMEOUT;
     l->continue_on_timeout = true;
     manager_logs(in->s, in->a, &l->logs, &l->n_logs, true);
-    struct filter_chain *loop = ARENA_PUSH(in->a, l->chains, l->n_chains);
+    struct filter_chain *loop = ARENA_PUSH(&in->scratch, l->chains, l->n_chains);
     loop->name = VIEW("virtualInbound-blackhole"); /* to 15006 itself: would come back for ever */
     loop->match.port = INBOUND_PORT;
     loop->tcp = manager_tcp(in->s, in->a, VIEW("BlackHoleCluster"), VIEW("BlackHoleCluster"));
@@ -318,6 +324,7 @@ void compile_inbound(struct scope *s, struct plan *p, const struct proxy_facts *
     add_port(&in, &(struct inbound_port){0}); /* every other port */
     skip_inspectors(&in, INSPECT_TLS);
     skip_inspectors(&in, INSPECT_HTTP);
+    in.l->chains = arena_copy(in.a, in.l->chains, in.l->n_chains * sizeof(*in.l->chains));
     scope_put(s->c, p, in.l);
     arena_done(&in.scratch);
 }

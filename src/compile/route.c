@@ -106,6 +106,13 @@ static void forward_start(struct route *r)
     r->forward.timeout = DEFAULT_ROUTE_TIMEOUT;
 }
 
+/* Most virtual hosts are made of one Service, and so is their route: its texts are there already. */
+static bool same_object(const struct plan_origin *o, const struct origin *at)
+{
+    return !o->rule.n && view_eq(o->name, at->name) && view_eq(o->ns, at->ns) && view_eq(o->kind, at->kind) &&
+           view_eq(o->file, at->file) && o->line == at->line;
+}
+
 void route_default(const struct route_context *x, struct virtual_host *vh, struct view cluster, struct view name,
                    const struct registered *to, uint32_t port)
 {
@@ -121,7 +128,8 @@ void route_default(const struct route_context *x, struct virtual_host *vh, struc
     bool sticky = hash_of(x, &r->forward, to, port, VIEW_NONE);
     r->forward.retry = retries(x, NULL, sticky);
     r->operation = operation(x, r, to->host);
-    r->origin = plan_origin_of(x->a, &to->object->at, VIEW_NONE);
+    r->origin =
+        same_object(&vh->origin, &to->object->at) ? vh->origin : plan_origin_of(x->a, &to->object->at, VIEW_NONE);
 }
 
 /* --- destinations --- */
