@@ -14,13 +14,11 @@
 #include "control/push.h"
 #include "control/status_condition.h"
 #include "control/status_peers.h"
-#include "control/status_reach.h"
 #include "control/status_source.h"
+#include "control/status_world.h"
 #include "control/status_write.h"
 #include "control/store.h"
 #include "kube/lease.h"
-#include "mesh/analyze.h"
-#include "mesh/parse.h"
 #include "net/loop.h"
 #include "net/timer.h"
 #include "wire/node.h"
@@ -40,28 +38,6 @@ enum { EVENT_LOOK = 1, EVENT_WORLD = 2, EVENT_REJECTED = 4, EVENT_ASK = 8 }; /* 
 #define ASK_SELDOM (10 * NS_PER_S)
 #define RESTLESS (5 * NS_PER_S)
 #define BLOCKED (60 * NS_PER_S) /* after a 404 */
-#define NO_REACH UINT32_MAX
-
-struct entry { /* an object */
-    struct status_item item;
-    struct arena arena; /* of the names */
-    struct view key, kind, ns, name;
-    struct kube_resource resource;
-    struct view version; /* of its apiVersion */
-    struct buf uid, rv;  /* resourceVersion that the next write is for */
-    struct buf source_rv;
-    int64_t generation, in_force;      /* in_force -1: none */
-    bool rejected, unsupported, known; /* known: `have` is what it has */
-    uint64_t since;                    /* number of the first snapshot with the version in force */
-    uint64_t seen;                     /* look */
-    uint64_t changed_at;               /* when that version came: loop time */
-    uint64_t pending_since, fewer_since, written_at, blocked_until;
-    uint64_t refused_hash;
-    uint32_t reach;
-    struct status_verdict verdict;
-    struct arena have_in, wish_in;
-    struct status_text have, wish; /* wish: while one is due */
-};
 
 struct status {
     struct task task;
@@ -71,274 +47,20 @@ struct status {
     struct status_writer *writer;
     struct events *events;
     struct status_peers *peers;
-    struct reach *reach;
-    struct map entries; /* "Kind/ns/name" → struct entry */
-    struct buf key;
-    uint64_t number; /* snapshot of the last look */
-    uint64_t looks, last_look, last_cost, next, restless_until, snapshot_at;
+    struct status_world world;
+    uint64_t last_look, last_cost, next, restless_until;
     bool rejections;
     struct status_stats stats;
 };
 
-/* ---- entries ---- */
-
-static void entry_free(struct status *s, struct entry *e)
-{
-    status_writer_drop(s->writer, &e->item);
-    buf_done(&e->uid);
-    buf_done(&e->rv);
-    buf_done(&e->source_rv);
-    status_verdict_done(&e->verdict);
-    arena_done(&e->have_in);
-    arena_done(&e->wish_in);
-    arena_done(&e->arena);
-    free(e);
-}
-
-static void clear(struct status *s)
-{
-    MAP_EACH (&s->entries, it) {
-        entry_free(s, it->value);
-    }
-    map_done(&s->entries);
-    map_init(&s->entries, NULL);
-    s->number = 0;
-}
-
-static void set(struct buf *b, struct view text)
-{
-    buf_clear(b);
-    buf_view(b, text);
-}
-
-static struct view key_of(struct status *s, struct view kind, struct view ns, struct view name)
-{
-    buf_clear(&s->key);
-    buf_printf(&s->key, "%.*s/%.*s/%.*s", VIEW_ARGS(kind), VIEW_ARGS(ns), VIEW_ARGS(name));
-    return buf_read(&s->key);
-}
-
-static struct entry *entry_of(struct status *s, struct kube_resource resource, struct view kind, struct view ns,
-                              struct view name)
-{
-    struct view key = key_of(s, kind, ns, name);
-    struct entry *e = map_get(&s->entries, key);
-
-    if (e)
-        return e;
-    e = calloc(1, sizeof(*e));
-    must(e != NULL);
-    arena_init(&e->arena, 256);
-    arena_init(&e->have_in, 512);
-    arena_init(&e->wish_in, 512);
-    status_item_init(&e->item);
-    e->key = arena_view(&e->arena, key);
-    e->kind = arena_view(&e->arena, kind);
-    e->ns = arena_view(&e->arena, ns);
-    e->name = arena_view(&e->arena, name);
-    e->resource = resource; /* its texts are literals */
-    e->in_force = -1;
-    e->reach = NO_REACH;
-    e->seen = s->looks;
-    map_put(&s->entries, e->key, e);
-    return e;
-}
-
-/* resource.version is where it is written: the version in which it came, which the server has. */
-static void set_version(struct entry *e, struct view api_version)
-{
-    size_t slash = view_find(api_version, '/');
-    struct view v = slash < api_version.n ? view_from(api_version, slash + 1) : api_version;
-
-    if (!v.n || view_eq(v, e->version))
-        return;
-    e->version = arena_view(&e->arena, v);
-    e->resource.version = e->version;
-}
-
-/* The status that it has, and its resourceVersion, as the API server just said. */
-static void learn(struct entry *e, const struct node *tree)
-{
-    arena_clear(&e->have_in);
-    status_read(node_get(tree, VIEW("status")), &e->have_in, &e->have);
-    set(&e->rv, node_text_at(tree, "metadata.resourceVersion"));
-    e->known = true;
-}
-
-/* Another object of the same name is another object. */
-static void take_identity(struct entry *e, struct view uid, struct view rv, const struct node *tree)
-{
-    bool other = !view_eq(buf_read(&e->uid), uid);
-
-    set_version(e, node_text_at(tree, "apiVersion"));
-    if (other || !e->known)
-        learn(e, tree);
-    else if (buf_len(&e->source_rv) && !view_eq(buf_read(&e->source_rv), rv))
-        set(&e->rv, rv); /* changed since: what we know of its own status stays good */
-    set(&e->source_rv, rv);
-    if (other) {
-        set(&e->uid, uid);
-        e->since = e->pending_since = e->written_at = 0;
-        e->refused_hash = 0;
-    }
-}
-
-/* ---- what the sources say ---- */
-
-static void take_unsupported(struct status *s, const struct status_object *o)
-{
-    struct entry *e = entry_of(s, o->resource, o->kind, o->ns, o->name);
-    struct object *decoded = NULL;
-    struct diags diags;
-    struct arena a;
-
-    if (!o->tree) {
-        map_del(&s->entries, e->key);
-        entry_free(s, e);
-        return;
-    }
-    e->unsupported = e->rejected = true;
-    take_identity(e, node_text_at(o->tree, "metadata.uid"), node_text_at(o->tree, "metadata.resourceVersion"), o->tree);
-    if (!node_at(o->tree, "metadata.generation") ||
-        node_i64(node_at(o->tree, "metadata.generation"), &e->generation) < 0)
-        e->generation = 0;
-    arena_init(&a, 0);
-    diags_init(&diags, &a);
-    status_verdict_clear(&e->verdict);
-    if (mesh_decode(&a, &diags, NULL, o->tree, &decoded) < 0)
-        LIST_EACH (&diags.all, struct diag, link, d)
-            status_verdict_add(&e->verdict, d);
-    arena_done(&a);
-}
-
-static void take(void *arg, const struct status_object *o)
-{
-    struct status *s = arg;
-    struct entry *e;
-
-    if (o->unsupported) {
-        take_unsupported(s, o);
-        return;
-    }
-    e = entry_of(s, o->resource, o->kind, o->ns, o->name);
-    set_version(e, node_text_at(o->tree, "apiVersion"));
-    learn(e, o->tree);
-    set(&e->uid, node_text_at(o->tree, "metadata.uid"));
-}
-
-static struct kube_resource resource_of(enum mesh_kind kind)
-{
-    const struct mesh_kind_info *k = &mesh_kinds[kind];
-
-    return (struct kube_resource){.group = k->group,
-                                  .version = view_head(k->versions, view_find(k->versions, ',')),
-                                  .plural = k->plural,
-                                  .namespaced = k->namespaced};
-}
-
-static void take_object(struct status *s, const struct object *o)
-{
-    struct entry *e;
-    struct view uid = o->meta.uid;
-    bool changed;
-
-    if (!uid.n || o->meta.deleting)
-        return; /* of a file; or about to go */
-    e = entry_of(s, resource_of(o->kind), mesh_kinds[o->kind].kind, o->meta.ns, o->meta.name);
-    changed = !view_eq(buf_read(&e->uid), uid) || o->meta.generation != e->in_force ||
-              (!o->meta.generation && !view_eq(buf_read(&e->source_rv), o->meta.resource_version));
-    take_identity(e, uid, o->meta.resource_version, o->node);
-    if (changed || !e->since) {
-        e->since = s->number;
-        e->changed_at = s->snapshot_at;
-    }
-    e->generation = e->in_force = o->meta.generation;
-    e->rejected = false;
-    e->seen = s->looks;
-    e->reach = reach_object(s->reach, o, e->since);
-    status_verdict_clear(&e->verdict);
-}
-
-static void take_rejections(struct status *s)
-{
-    struct store_rejected r;
-    enum mesh_kind kind;
-
-    for (uint32_t i = 0; store_rejected_next(s->config.store, &i, &r);) {
-        struct entry *e;
-        bool ours = false;
-        if (mesh_kind_of(r.api_version, r.kind, &kind) < 0 || !r.uid.n)
-            continue;
-        for (unsigned k = 0; k < n_status_kinds; k++)
-            ours = ours || status_kinds[k] == kind;
-        if (!ours)
-            continue;
-        e = entry_of(s, resource_of(kind), r.kind, r.ns, r.name);
-        if (!view_eq(buf_read(&e->uid), r.uid))
-            e->known = false; /* read before it is written: the store keeps no tree of it */
-        set(&e->uid, r.uid);
-        set_version(e, r.api_version);
-        if (e->seen != s->looks || !r.good)
-            e->reach = NO_REACH;
-        e->in_force = r.good ? r.good->meta.generation : -1;
-        e->generation = r.generation;
-        e->rejected = true;
-        e->seen = s->looks;
-        status_verdict_clear(&e->verdict);
-        LIST_EACH (&r.diags->all, struct diag, link, d)
-            status_verdict_add(&e->verdict, d);
-    }
-}
-
-static void analyze(struct status *s, const struct mesh_snapshot *snap)
-{
-    struct arena a;
-    struct diags d;
-
-    arena_init(&a, 64 * 1024);
-    diags_init(&d, &a);
-    mesh_analyze(snap, &d);
-    LIST_EACH (&d.all, struct diag, link, one) {
-        struct entry *e = map_get(&s->entries, key_of(s, one->at.kind, one->at.ns, one->at.name));
-        if (e && !e->rejected)
-            status_verdict_add(&e->verdict, one);
-    }
-    arena_done(&a);
-}
-
-static void sweep(struct status *s)
-{
-    s->stats.objects = 0;
-    MAP_EACH (&s->entries, it) {
-        struct entry *e = it->value;
-        if (!e->unsupported && e->seen != s->looks) {
-            map_del(&s->entries, it->key);
-            entry_free(s, e);
-        } else {
-            s->stats.objects++;
-        }
-    }
-}
+/* ---- judging ---- */
 
 static void take_world(struct status *s, const struct store_snapshot *now)
 {
-    s->number = now->number;
     s->rejections = false;
-    s->looks++;
-    reach_begin(s->reach, now->mesh, now->number);
-    for (unsigned k = 0; k < n_status_kinds; k++) {
-        const struct object_list *l = &now->mesh->by_kind[status_kinds[k]];
-        for (uint32_t i = 0; i < l->n; i++)
-            take_object(s, l->list[i]);
-    }
-    take_rejections(s);
-    if (s->source)
-        analyze(s, now->mesh);
-    sweep(s);
+    status_world_take(&s->world, now, s->source != NULL);
     status_peers_find(s->peers, now->mesh);
 }
-
-/* ---- judging ---- */
 
 static void schedule(struct status *s, uint64_t in)
 {
@@ -372,9 +94,9 @@ static struct status_text copy(struct arena *a, const struct status_text *t)
 }
 
 /* When a difference is to be written, in loop time. */
-static uint64_t due(struct status *s, struct entry *e, const struct status_text *wish, enum status_difference d)
+static uint64_t due(struct status *s, struct status_entry *e, const struct status_text *wish, enum status_difference d)
 {
-    uint64_t now = loop_now(s->config.loop), at = now, leisure = LEISURE + s->stats.objects * LEISURE_EACH;
+    uint64_t now = loop_now(s->config.loop), at = now, leisure = LEISURE + s->world.objects * LEISURE_EACH;
     bool pending = view_is(wish->conditions[STATUS_PROGRAMMED].reason, "Pending");
     bool silent = pending && wish->conditions[STATUS_PROGRAMMED].value == STATUS_UNKNOWN;
 
@@ -397,22 +119,8 @@ static uint64_t due(struct status *s, struct entry *e, const struct status_text 
     return at > e->blocked_until ? at : e->blocked_until;
 }
 
-static struct status_facts facts_of(const struct status *s, const struct entry *e)
-{
-    static const struct reach_count none;
-    const struct reach_count *n = e->reach == NO_REACH ? &none : reach_result(s->reach, e->reach);
-
-    return (struct status_facts){.generation = e->generation,
-                                 .in_force = e->in_force,
-                                 .acked = n->acked,
-                                 .proxies = n->proxies,
-                                 .waiting = n->waiting,
-                                 .nack = n->nack,
-                                 .refused_by = n->refused_by};
-}
-
 /* A replica that says nothing (it begins, it ends) changes no count of a version that was counted before. */
-static void keep_count(struct status *s, const struct entry *e, struct status_text *wish)
+static void keep_count(struct status *s, const struct status_entry *e, struct status_text *wish)
 {
     s->restless_until = loop_now(s->config.loop) + RESTLESS;
     if (e->have.generation != wish->generation || e->have.conditions[STATUS_PROGRAMMED].value == STATUS_ABSENT)
@@ -421,9 +129,9 @@ static void keep_count(struct status *s, const struct entry *e, struct status_te
     wish->conditions[STATUS_RECONCILED] = e->have.conditions[STATUS_RECONCILED];
 }
 
-static void judge(struct status *s, struct entry *e, struct arena *a)
+static void judge(struct status *s, struct status_entry *e, struct arena *a)
 {
-    struct status_facts f = facts_of(s, e);
+    struct status_facts f = status_entry_facts(&s->world, e);
     uint64_t now = loop_now(s->config.loop), at;
     enum status_difference d;
     struct status_text wish;
@@ -464,12 +172,12 @@ static void look(struct status *s)
 
     if (!s->source || !status_source_complete(s->source) || !now)
         return;
-    if (now->number != s->number || s->rejections)
+    if (now->number != s->world.number || s->rejections)
         take_world(s, now);
-    reach_count(s->reach, s->config.xds);
+    reach_count(s->world.reach, s->config.xds);
     s->last_look = loop_now(s->config.loop);
     arena_init(&a, 16 * 1024);
-    MAP_EACH (&s->entries, it) {
+    MAP_EACH (&s->world.entries, it) {
         judge(s, it->value, &a);
         arena_clear(&a);
     }
@@ -486,7 +194,7 @@ static void look(struct status *s)
 
 static bool prepare(void *arg, struct status_item *item, struct kube_request *target, struct buf *body)
 {
-    struct entry *e = CONTAINER_OF(item, struct entry, item);
+    struct status_entry *e = CONTAINER_OF(item, struct status_entry, item);
     struct status *s = arg;
 
     if (!s->source)
@@ -500,7 +208,7 @@ static bool prepare(void *arg, struct status_item *item, struct kube_request *ta
     return !item->refused || view_hash(buf_read(body)) != e->refused_hash;
 }
 
-static void say(struct status *s, const struct entry *e, bool warning, struct view reason, struct view note)
+static void say(struct status *s, const struct status_entry *e, bool warning, struct view reason, struct view note)
 {
     struct event what = {.about = {.kind = e->kind,
                                    .ns = e->ns,
@@ -519,7 +227,7 @@ static void say(struct status *s, const struct entry *e, bool warning, struct vi
 }
 
 /* Only what goes wrong and what is right again. */
-static void say_changes(struct status *s, const struct entry *e)
+static void say_changes(struct status *s, const struct status_entry *e)
 {
     static const enum status_type types[] = {STATUS_ACCEPTED, STATUS_RESOLVED_REFS, STATUS_PROGRAMMED};
 
@@ -537,12 +245,14 @@ static void say_changes(struct status *s, const struct entry *e)
     }
 }
 
-static void written(struct status *s, struct entry *e, const struct node *node)
+static void written(struct status *s, struct status_entry *e, const struct node *node)
 {
     struct view rv = node_text_at(node, "metadata.resourceVersion");
 
-    if (rv.n)
-        set(&e->rv, rv);
+    if (rv.n) {
+        buf_clear(&e->rv);
+        buf_view(&e->rv, rv);
+    }
     e->written_at = loop_now(s->config.loop);
     say_changes(s, e);
     arena_clear(&e->have_in);
@@ -552,7 +262,7 @@ static void written(struct status *s, struct entry *e, const struct node *node)
 
 static void answer(void *arg, struct status_item *item, enum status_answer what, const struct node *node)
 {
-    struct entry *e = CONTAINER_OF(item, struct entry, item);
+    struct status_entry *e = CONTAINER_OF(item, struct status_entry, item);
     struct status *s = arg;
     struct buf body = {0};
 
@@ -562,7 +272,7 @@ static void answer(void *arg, struct status_item *item, enum status_answer what,
         break;
     case STATUS_READ:
         if (node && view_eq(node_text_at(node, "metadata.uid"), buf_read(&e->uid)))
-            learn(e, node);
+            status_entry_learn(e, node);
         else
             e->blocked_until = loop_now(s->config.loop) + LOOK_GAP; /* the watch will say what it is now */
         break;
@@ -587,11 +297,11 @@ static void follow_lease(struct status *s)
     if (held == (s->source != NULL))
         return;
     if (held) {
-        s->source =
-            status_source_new(s->config.loop, s->config.api, !kube_client_local(s->config.api), take, s, &s->task);
+        s->source = status_source_new(s->config.loop, s->config.api, !kube_client_local(s->config.api),
+                                      status_world_listed, &s->world, &s->task);
     } else {
         s->source = status_source_free(s->source);
-        clear(s);
+        status_world_clear(&s->world);
         timer_rest(&s->look);
         timer_rest(&s->ask);
         timer_rest(&s->ask_soon);
@@ -633,7 +343,7 @@ static void status_run(struct task *t, uint32_t events)
 
 void status_snapshot(struct status *s)
 {
-    s->snapshot_at = loop_now(s->config.loop);
+    s->world.snapshot_at = loop_now(s->config.loop);
     if (!s->source)
         return;
     schedule(s, AFTER_SNAPSHOT);
@@ -648,14 +358,14 @@ void status_print_counts(struct status *s, struct buf *out)
     const struct store_snapshot *now = push_now(s->config.push);
     const char *comma = "\n";
 
-    if (now && now->number != s->number)
+    if (now && now->number != s->world.number)
         take_world(s, now);
     if (now)
-        reach_count(s->reach, s->config.xds);
+        reach_count(s->world.reach, s->config.xds);
     buf_str(out, "{\"objects\":[");
-    MAP_EACH (&s->entries, it) {
-        const struct entry *e = it->value;
-        struct status_facts f = facts_of(s, e);
+    MAP_EACH (&s->world.entries, it) {
+        const struct status_entry *e = it->value;
+        struct status_facts f = status_entry_facts(&s->world, e);
         if (e->unsupported || e->in_force < 0)
             continue;
         buf_str(out, comma);
@@ -676,14 +386,13 @@ struct status *status_new(const struct status_config *config)
 
     must(s != NULL);
     s->config = *config;
-    map_init(&s->entries, NULL);
     task_init(&s->task, config->loop, status_run, "status");
     timer_init(&s->look, &s->task, EVENT_LOOK);
     timer_init(&s->ask, &s->task, EVENT_ASK);
     timer_init(&s->ask_soon, &s->task, EVENT_ASK);
     s->peers = status_peers_new(config->loop, config->instance, &s->task);
-    s->reach = reach_new();
     s->writer = status_writer_new(config->loop, config->api, prepare, answer, s);
+    status_world_init(&s->world, config->store, s->writer);
     s->events =
         events_new(&(struct events_config){.loop = config->loop, .api = config->api, .instance = config->instance});
     xds_server_listen(config->xds, &s->task, EVENT_WORLD);
@@ -698,14 +407,11 @@ struct status *status_free(struct status *s)
         return NULL;
     xds_server_listen(s->config.xds, NULL, 0);
     store_listen(s->config.store, NULL, 0);
-    clear(s);
-    map_done(&s->entries);
     status_source_free(s->source);
+    status_world_done(&s->world);
     status_peers_free(s->peers);
     status_writer_free(s->writer);
     events_free(s->events);
-    reach_free(s->reach);
-    buf_done(&s->key);
     timer_done(&s->look);
     timer_done(&s->ask);
     timer_done(&s->ask_soon);
@@ -719,6 +425,7 @@ const struct status_stats *status_stats(struct status *s)
     const struct status_writer_stats *w = status_writer_stats(s->writer);
     const struct events_stats *e = events_stats(s->events);
 
+    s->stats.objects = s->world.objects;
     s->stats.writes = w->writes;
     s->stats.failures = w->failures;
     s->stats.waiting = w->waiting;
