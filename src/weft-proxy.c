@@ -135,7 +135,7 @@ int main(int argc, char **argv)
         options_done(&options);
         return 2;
     }
-    log_set(options.log_level, false);
+    log_set(options.log_level, options.log_json);
     int r = serve(&options);
     options_done(&options);
     return r;

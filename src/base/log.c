@@ -23,6 +23,11 @@ void log_set(enum log_level level, bool json)
     __atomic_store_n(&as_json, json, __ATOMIC_RELAXED);
 }
 
+bool log_is_json(void)
+{
+    return __atomic_load_n(&as_json, __ATOMIC_RELAXED);
+}
+
 bool log_on(enum log_level level)
 {
     return level <= __atomic_load_n(&most, __ATOMIC_RELAXED);
@@ -54,7 +59,7 @@ void log_at(enum log_level level, const char *fmt, ...)
         if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
             text[i] = ' ';
     struct buf line = {0};
-    bool json = __atomic_load_n(&as_json, __ATOMIC_RELAXED);
+    bool json = log_is_json();
     if (json)
         buf_str(&line, "{\"time\":\"");
     clock_print_time(&line, clock_wall());

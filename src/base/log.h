@@ -22,6 +22,7 @@ enum log_level {
 /* Process-wide: a program has one stderr. Any thread may change it while others log. */
 void log_set(enum log_level most, bool json);
 bool log_on(enum log_level level);
+bool log_is_json(void);
 int log_parse_level(const char *name, enum log_level *ret_level) must_check; /* error|warning|warn|info|debug */
 void log_at(enum log_level level, const char *fmt, ...) printf_like(2, 3);
 

@@ -323,6 +323,8 @@ static struct node *make_args(struct injection *x)
         push_str(x, args, arena_printf(x->arena, "%s=%.*s", levels[i].flag, VIEW_ARGS(level)));
     }
     push_str(x, args, arena_printf(x->arena, "--log_output_level=%.*s", VIEW_ARGS(agent_log_level(x))));
+    if (x->config->log_json)
+        push_str(x, args, VIEW("--log_as_json"));
     return args;
 }
 

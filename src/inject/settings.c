@@ -57,7 +57,7 @@ static struct diag *complain(struct reader *r, enum diag_severity severity, cons
 {
     struct origin at = r->at;
     at.path = diag_text(r->diags, "data.%s: %s", r->key, path);
-    if (n && at.file.n)
+    if (n && at.file.n && !at.line) /* a file of its own; inside of an object the path says where */
         at.line = n->line, at.col = n->col, at.span = n->span;
     struct diag *d = diag_add(r->diags, severity, "WEFT0005", &at);
     d->title = diag_text(r->diags,
@@ -289,10 +289,8 @@ static void check_templates(struct reader *r, const char *path, const struct nod
 
 static void check_defaults(struct reader *r, const char *path, const struct strings *names, struct inject_config *c)
 {
-    for (uint32_t i = 0; i < names->n; i++)
-        if (names->n > 1 || (!view_is(names->list[i], "sidecar") && !view_is(names->list[i], "gateway")))
-            complain(r, DIAG_ERROR, path, NULL)->label =
-                diag_text(r->diags, "`%.*s`: must be [sidecar] or [gateway]", VIEW_ARGS(names->list[i]));
+    if (names->n > 1 || (names->n && !view_is(names->list[0], "sidecar") && !view_is(names->list[0], "gateway")))
+        wrong(r, path, NULL, "must be [sidecar] or [gateway]: the two templates that are built in");
     if (names->n)
         c->gateway_template = view_is(names->list[0], "gateway");
 }

@@ -242,7 +242,7 @@ void admin_logging(struct admin_request *r)
         r->status = 400;
         return;
     }
-    log_set(level, false);
+    log_set(level, log_is_json());
     buf_printf(&r->out, "active loggers:\n  weft: %s\n", name);
 }
 

@@ -210,6 +210,8 @@ static uint16_t port_of(const char *text)
 static int read_args(struct proxy_options *o, int argc, char **argv, struct view *ret_why)
 {
     struct plan *plan = NULL;
+    enum log_level level = LOG_ERROR;
+    bool leveled = false;
     int r = 0;
     for (int i = 1; i < argc && r == 0; i++) {
         const char *v;
@@ -221,9 +223,14 @@ static int read_args(struct proxy_options *o, int argc, char **argv, struct view
             o->domain = view_of(v);
         else if (flag(argc, argv, &i, "concurrency", &v))
             o->concurrency = port_of(v);
-        else if (flag(argc, argv, &i, "log_output_level", &v) || flag(argc, argv, &i, "proxyLogLevel", &v))
-            r = level_of(v, &o->log_level);
-        else if (flag(argc, argv, &i, "proxyComponentLogLevel", &v) || flag(argc, argv, &i, "outlierLogPath", &v))
+        else if (strcmp(argv[i], "--log_as_json") == 0)
+            o->log_json = true;
+        else if (flag(argc, argv, &i, "log_output_level", &v) || flag(argc, argv, &i, "proxyLogLevel", &v)) {
+            r = level_of(v, &level);
+            if (!r && (!leveled || level > o->log_level))
+                o->log_level = level;
+            leveled = true;
+        } else if (flag(argc, argv, &i, "proxyComponentLogLevel", &v) || flag(argc, argv, &i, "outlierLogPath", &v))
             continue; /* Envoy's components do not exist here */
         else if (flag(argc, argv, &i, "bench-route", &v))
             r = static_plan_parse(plan = plan ? plan : plan_new(), view_of(v));

@@ -46,7 +46,8 @@ struct proxy_options {
     struct view probers;                                         /* ISTIO_KUBE_APP_PROBERS */
     struct view scrape;                                          /* ISTIO_PROMETHEUS_ANNOTATIONS */
     bool exit_on_zero_connections;
-    enum log_level log_level;
+    enum log_level log_level; /* the finer of --proxyLogLevel and --log_output_level: one process has both logs */
+    bool log_json;
 
     const struct plan *plan; /* static; referenced */
 };

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Golden cases of injection: a file holds a pod, before it if it matters its Namespace, the MeshConfig and a first
- * comment `# native: false` for classic sidecars. The golden file says what decided, then holds the injected pod or the
- * diagnostics.
+ * comment `# native: false` for classic sidecars, and ConfigMap istio-sidecar-injector where the settings of a Kubernetes
+ * installation matter. The golden file says what decided, then holds the injected pod or the diagnostics.
  */
 #include "cases.h"
 
-#include "inject/inject.h"
+#include "inject/settings.h"
 #include "mesh/core.h"
 #include "mesh/parse.h"
 
@@ -25,6 +25,19 @@ static void inject_one(struct arena *a, struct diags *d, const struct object *po
         buf_str(out, "# WRONG: the result is not a valid pod\n");
 }
 
+/* The settings of an installation on Kubernetes; classic or native stays as the case says. */
+static void read_settings(struct arena *a, struct diags *d, const struct config_map *cm, struct inject_config *c)
+{
+    bool native = c->native_sidecars;
+    struct inject_settings text = {.values = labels_get(&cm->data, VIEW("values")),
+                                   .config = labels_get(&cm->data, VIEW("config"))};
+    const struct mesh_config *mesh = c->mesh;
+    if (inject_settings_read(a, d, &cm->o.at, &text, c) < 0)
+        return;
+    c->native_sidecars = native;
+    c->mesh = mesh;
+}
+
 static void produce(struct view name, struct view text, struct buf *out)
 {
     struct arena a;
@@ -42,6 +55,8 @@ static void produce(struct view name, struct view text, struct buf *out)
         const struct object *o = objects.list[i];
         if (o->kind == KIND_NAMESPACE)
             ns_labels = o->meta.labels;
+        else if (o->kind == KIND_CONFIG_MAP && view_is(o->meta.name, "istio-sidecar-injector"))
+            read_settings(&a, &d, OBJECT_AS(o, CONFIG_MAP, config_map), &c);
         else if (o->kind == KIND_CONFIG_MAP &&
                  mesh_config_parse(&a, &d, OBJECT_AS(o, CONFIG_MAP, config_map), &mesh) == 0)
             c.mesh = mesh;
