@@ -11,6 +11,7 @@
 struct row {
     const char *injection, *ns_rev;                      /* labels of the namespace */
     const char *label, *rev, *annotation;                /* of the pod */
+    const char *tag;                                     /* of this revision */
     const char *ns;                                      /* NULL: default */
     bool host_network, every_namespace, policy_disabled; /* special cases */
     bool inject;
@@ -52,6 +53,11 @@ static const struct row rows[] = {
     {.injection = "enabled", .ns = "local-path-storage"},
     {.injection = "enabled", .host_network = true},
     {.label = "true", .host_network = true},
+    {.ns_rev = "prod", .tag = "prod", .inject = true},
+    {.ns_rev = "prod", .tag = "prod", .label = "false"},
+    {.ns_rev = "prod", .tag = "test"},
+    {.rev = "prod", .tag = "prod", .inject = true},
+    {.rev = "default", .tag = "prod", .inject = true},
 };
 
 static void put(struct arena *a, struct node *map, const char *key, const char *value)
@@ -84,6 +90,8 @@ static void every_row_of_the_table_decides_as_istio_does(void **state)
         if (r->ns_rev)
             list[labels.n++] = (struct label){VIEW("istio.io/rev"), view_of(r->ns_rev)};
         struct inject_config c = inject_config_default();
+        struct view tag = view_of(r->tag);
+        c.tags = (struct strings){&tag, r->tag ? 1 : 0};
         c.every_namespace = r->every_namespace;
         c.default_policy = !r->policy_disabled;
         struct inject_decision got =
