@@ -5,7 +5,7 @@ ARENA ?= chunks
 MESON_FLAGS = -Darena=$(ARENA)
 PYTHON ?= /usr/bin/python3
 
-.PHONY: all test unit e2e images lint format asan tsan clang tour bench-smoke golden clean help
+.PHONY: all test unit e2e images lint format asan tsan clang tour bench-smoke bench-kube golden clean help
 
 all: $(BUILD)/build.ninja      ## build everything into ./build
 	@ninja -C $(BUILD) $(NINJA_FLAGS)
@@ -51,6 +51,9 @@ tour:                          ## the book of the code: first comment of every f
 bench-smoke: all               ## instructions, system calls, allocations and memory of a proxied request, with ceilings
 	@$(PYTHON) test/bench/bench_smoke.py
 	@$(PYTHON) test/bench/bench_mesh.py
+
+bench-kube: all                ## what weft costs on Kubernetes, against its targets (12 minutes; a cluster as root)
+	@$(PYTHON) test/bench/bench_kube.py --build $(BUILD)
 
 golden: all                    ## regenerate the golden files; review the diff
 	@ninja -C $(BUILD) golden-compile-update golden-inject-update golden-diagnostics-update
