@@ -192,6 +192,21 @@ static void look(struct status *s)
 
 /* ---- writing ---- */
 
+/* Of what is said, whenever it is said. */
+static uint64_t hash_of(const struct status_text *wish)
+{
+    struct status_text timeless = *wish;
+    struct buf b = {0};
+    uint64_t hash;
+
+    for (int i = 0; i < STATUS_TYPES; i++)
+        timeless.conditions[i].since = 0;
+    status_print(&timeless, VIEW_NONE, &b);
+    hash = view_hash(buf_read(&b));
+    buf_done(&b);
+    return hash;
+}
+
 static bool prepare(void *arg, struct status_item *item, struct kube_request *target, struct buf *body)
 {
     struct status_entry *e = CONTAINER_OF(item, struct status_entry, item);
@@ -205,7 +220,7 @@ static bool prepare(void *arg, struct status_item *item, struct kube_request *ta
     if (item->stale)
         return true; /* it is only read */
     status_print(&e->wish, buf_read(&e->rv), body);
-    return !item->refused || view_hash(buf_read(body)) != e->refused_hash;
+    return !item->refused || hash_of(&e->wish) != e->refused_hash;
 }
 
 static void say(struct status *s, const struct status_entry *e, bool warning, struct view reason, struct view note)
@@ -264,7 +279,6 @@ static void answer(void *arg, struct status_item *item, enum status_answer what,
 {
     struct status_entry *e = CONTAINER_OF(item, struct status_entry, item);
     struct status *s = arg;
-    struct buf body = {0};
 
     switch (what) {
     case STATUS_WRITTEN:
@@ -280,9 +294,7 @@ static void answer(void *arg, struct status_item *item, enum status_answer what,
         e->blocked_until = loop_now(s->config.loop) + BLOCKED;
         break;
     case STATUS_REFUSED:
-        status_print(&e->wish, buf_read(&e->rv), &body);
-        e->refused_hash = view_hash(buf_read(&body));
-        buf_done(&body);
+        e->refused_hash = hash_of(&e->wish);
         break;
     }
     schedule(s, AFTER_ACK);
