@@ -34,8 +34,11 @@
 #include "net/timer.h"
 #include "trust/token.h"
 
-enum { EVENT_SIGNAL = 1, EVENT_TRIM = 2, EVENT_CA = 4 };
+enum { EVENT_SIGNAL = 1, EVENT_TRIM = 2, EVENT_CA = 4, EVENT_STOP = 8 };
 
+/* In a cluster we answer on for a moment: the Service still sends the API server's webhooks and new proxies here until every
+ * node has heard that this pod goes. */
+#define LINGER (3 * NS_PER_S)
 #define TRIM_EACH (60 * NS_PER_S) /* a thousand proxies that came at once leave holes in the heap */
 
 static const char usage[] =
@@ -121,7 +124,7 @@ struct program {
     struct task task;
     struct loop *loop;
     struct signals signals;
-    struct timer trim;
+    struct timer trim, stop;
     struct control_config config;
     struct kube_client *kube;
     char pod[128]; /* POD_NAME, or what stands for it */
@@ -347,9 +350,15 @@ static void program_run(struct task *t, uint32_t events)
     int sig;
 
     while ((sig = signals_take(&p->signals))) {
-        log_info("signal %d: stopping", sig);
-        loop_stop(p->loop);
+        bool linger = sig == SIGTERM && option(p, OPT_IN_CLUSTER, NULL) && !timer_is_set(&p->stop);
+        log_info("signal %d: stopping%s", sig, linger ? " in 3 s, when no more is sent here" : "");
+        if (linger)
+            timer_in(&p->stop, LINGER);
+        else
+            loop_stop(p->loop);
     }
+    if (events & EVENT_STOP)
+        loop_stop(p->loop);
     if (events & EVENT_CA)
         start_control(p);
     if (events & EVENT_TRIM) {
@@ -364,11 +373,13 @@ static int run(struct program *p)
 
     mallopt(M_MMAP_THRESHOLD, 128 * 1024); /* large buffers go back to the kernel at once, however many there were */
     task_init(&p->task, p->loop, program_run, "signals");
+    timer_init(&p->stop, &p->task, EVENT_STOP);
     timer_init(&p->trim, &p->task, EVENT_TRIM);
     timer_in(&p->trim, TRIM_EACH);
     r = signals_open(&p->signals, p->loop, (int[]){SIGTERM, SIGINT, 0}, &p->task, EVENT_SIGNAL);
     if (r < 0) {
         timer_done(&p->trim);
+        timer_done(&p->stop);
         return fail("signals", strerror(-r));
     }
     authority_watch(p->authority, &p->ca_there, &p->task, EVENT_CA);
@@ -377,6 +388,7 @@ static int run(struct program *p)
     authority_unwatch(&p->ca_there);
     signals_done(&p->signals);
     timer_done(&p->trim);
+    timer_done(&p->stop);
     task_done(&p->task);
     return p->failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -118,7 +118,7 @@ static int read_mesh(struct injecting *x, struct view text)
 static int read_settings(struct injecting *x)
 {
     struct cli *c = x->c;
-    struct view values, config, mesh;
+    struct view values, config = VIEW_NONE, mesh = VIEW_NONE;
     const char *file = c->opt[OPT_VALUES_FILE] ? c->opt[OPT_VALUES_FILE] : c->opt[OPT_INJECT_CONFIG_FILE];
     struct origin at = {.file = view_of(file), .kind = VIEW("ConfigMap"), .name = VIEW("istio-sidecar-injector")};
     int r = read_option(c, OPT_VALUES_FILE, &values);

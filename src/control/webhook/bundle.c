@@ -291,7 +291,11 @@ static void probed(struct bundle *b, int status, struct view body)
         log_warn("whether our validating webhook is reached cannot be asked: no right to create gateways (dry run) in "
                  "%.*s; its failurePolicy stays as it is",
                  VIEW_ARGS(b->config.ns));
-    b->probe_complained = b->probe_complained || status == 403;
+    else if (b->probe_pause == LONGEST_PAUSE && !b->probe_complained)
+        log_warn("the API server does not reach our validating webhook (a dry run was not refused: status %d): its "
+                 "failurePolicy stays Ignore; is port 15017 open to it?",
+                 status);
+    b->probe_complained = b->probe_complained || status == 403 || b->probe_pause == LONGEST_PAUSE;
 }
 
 static void take_answer(struct bundle *b)

@@ -228,8 +228,7 @@ static void counters_are_printed_under_istios_names_and_bounded(void **state)
         "_bucket{le=\"0.0005\"} 1\n",
         "_bucket{le=\"+Inf\"} 2\n",
         "galley_validation_passed{group=\"networking.istio.io\",resource=\"gateways\",version=\"v1\"} 1\n",
-        "galley_validation_failed{group=\"networking.istio.io\",reason=\"invalid_resource\",resource=\"gate1ways\","
-        "version=\"v1\"} 1\n",
+        ",reason=\"invalid_resource\",resource=\"gate1ways\",version=\"v1\"} 1\n",
         "resource=\"other\",version=\"other\"} 138\n",
     };
     for (size_t i = 0; i < COUNT_OF(lines); i++)
