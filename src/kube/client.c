@@ -65,8 +65,12 @@ static void take_server(struct kube_client *c)
     c->port = c->port ? c->port : c->tls ? 443 : 80;
     if (addr_parse_ip(c->host, c->port, &c->to))
         c->to = (struct addr){0};
-    c->san.text = c->config.server_name.n ? c->config.server_name : c->host;
-    c->san.kind = addr_parse_ip(c->san.text, 0, &(struct addr){0}) ? TLS_SAN_DNS : TLS_SAN_ANY;
+    struct view name = c->config.server_name.n ? c->config.server_name : c->host;
+    struct addr ip;
+    char text[ADDR_TEXT];
+    bool literal = !addr_parse_ip(name, 0, &ip);
+    c->san.kind = literal ? TLS_SAN_ANY : TLS_SAN_DNS;
+    c->san.text = literal ? arena_view(&c->texts, addr_print_ip(&ip, text)) : name; /* as certificates are printed */
 }
 
 struct kube_client *kube_client_new(struct loop *loop, const struct kube_config *config)

@@ -146,6 +146,20 @@ static void receive(struct fetch *f)
         fail(f, -ECONNRESET);
 }
 
+void kube_fetch_parameter(struct buf *path, char *mark, const char *name, struct view value)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+    if (!value.n)
+        return;
+    buf_printf(path, "%c%s=", *mark, name);
+    *mark = '&';
+    for (size_t i = 0; i < value.n; i++)
+        if (memchr(plain, value.p[i], sizeof(plain) - 1))
+            buf_char(path, value.p[i]);
+        else
+            buf_printf(path, "%%%02X", (unsigned char)value.p[i]);
+}
+
 void kube_fetch_run(struct fetch *f)
 {
     if (!f->active || f->over)

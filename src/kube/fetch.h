@@ -50,3 +50,6 @@ void kube_fetch_start(struct fetch *f, struct kube_client *client, const struct 
                       uint32_t bits);
 void kube_fetch_run(struct fetch *f);
 void kube_fetch_done(struct fetch *f);
+
+/* Appends mark, name and '=' and the escaped value to a path, unless the value is empty; the next mark is '&'. */
+void kube_fetch_parameter(struct buf *path, char *mark, const char *name, struct view value);

@@ -132,20 +132,6 @@ static uint32_t n_versions(const struct kube_watch *w)
     return n;
 }
 
-static void parameter(struct buf *path, char *mark, const char *name, struct view value)
-{
-    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
-    if (!value.n)
-        return;
-    buf_printf(path, "%c%s=", *mark, name);
-    *mark = '&';
-    for (size_t i = 0; i < value.n; i++)
-        if (memchr(plain, value.p[i], sizeof(plain) - 1))
-            buf_char(path, value.p[i]);
-        else
-            buf_printf(path, "%%%02X", (unsigned char)value.p[i]);
-}
-
 static void ask(struct kube_watch *w)
 {
     struct buf path = {0};
@@ -163,12 +149,12 @@ static void ask(struct kube_watch *w)
     } else {
         buf_printf(&path, "?limit=%u", w->page);
         mark = '&';
-        parameter(&path, &mark, "continue", buf_read(&w->more));
+        kube_fetch_parameter(&path, &mark, "continue", buf_read(&w->more));
         if (!buf_len(&w->more))
             seen_list(&w->seen);
     }
-    parameter(&path, &mark, "fieldSelector", w->options.fields);
-    parameter(&path, &mark, "labelSelector", w->options.labels);
+    kube_fetch_parameter(&path, &mark, "fieldSelector", w->options.fields);
+    kube_fetch_parameter(&path, &mark, "labelSelector", w->options.labels);
     list_del(&w->retry.link);
     timer_clear(&w->pause);
     timer_in(&w->silent, (w->watching ? seconds + SILENT_S : SILENT_S) * NS_PER_S);
