@@ -227,7 +227,9 @@ static void probe(struct bundle *b)
 {
     struct buf body = {0};
     buf_str(&body, "{\"apiVersion\":\"networking.istio.io/v1\",\"kind\":\"Gateway\",\"metadata\":{\"generateName\":"
-                   "\"weft-probe-\",\"annotations\":{\"" VALIDATE_PROBE "\":\"true\"},\"namespace\":");
+                   "\"weft-probe-\",\"annotations\":{\"" VALIDATE_PROBE "\":\"true\"},\"labels\":{\"istio.io/rev\":");
+    buf_json_str(&body, b->config.revision); /* by which the webhook selects what it is asked about */
+    buf_str(&body, "},\"namespace\":");
     buf_json_str(&body, b->config.ns);
     buf_str(&body,
             "},\"spec\":{\"selector\":{\"istio\":\"nobody\"},\"servers\":[{\"hosts\":[\"probe.invalid\"],\"port\":"
