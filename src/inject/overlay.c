@@ -51,11 +51,13 @@ static const char *merge_key(struct view list)
 
 void overlay_container(struct arena *a, struct node *ours, const struct node *users)
 {
+    bool automatic = view_is(node_text(node_get(users, VIEW("image"))), "auto");
     for (uint32_t i = 0; i < users->n; i++) {
         const struct node_field *f = &users->fields[i];
         struct node *mine = node_get(ours, f->key);
         const char *key = merge_key(f->key);
-        if (view_is(f->key, "image") && view_is(node_text(f->value), "auto"))
+        /* An API server has given an image without a tag the policy Always, before we see the pod: it is not the user's. */
+        if (automatic && (view_is(f->key, "image") || view_is(f->key, "imagePullPolicy")))
             continue;
         /* A probe is replaced whole: half of one and half of another would be two actions. */
         bool merge = view_is(f->key, "resources") || view_is(f->key, "securityContext") || view_is(f->key, "lifecycle");

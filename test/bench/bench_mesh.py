@@ -67,7 +67,7 @@ def main():
     good = True
     try:
         start = time.monotonic()
-        up = weft("up", *(f"{SAMPLE}/{f}.yaml" for f in ("bookinfo", "gateway", "mesh")), "--images", f"{SAMPLE}/images.yaml", "-d")
+        up = weft("up", *(f"{SAMPLE}/{f}.yaml" for f in ("bookinfo", "ingress", "gateway", "mesh")), "--images", f"{SAMPLE}/images.yaml", "-d")
         seconds = time.monotonic() - start
         if up.returncode:
             sys.exit(up.stderr)

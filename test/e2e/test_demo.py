@@ -74,6 +74,6 @@ def test_nothing_is_left_after_sigkill():
 
 
 def test_all_pods_are_ready_within_five_seconds():
-    with Sandbox("quick", files=[f"{SAMPLE}/{f}.yaml" for f in ("bookinfo", "gateway", "mesh")]) as s:
+    with Sandbox("quick", files=[f"{SAMPLE}/{f}.yaml" for f in ("bookinfo", "ingress", "gateway", "mesh")]) as s:
         print(f"weft up of Bookinfo: {s.seconds:.1f} s")
         assert s.seconds < 10       # the target is 5 s; a busy machine gets twice that before the test calls it broken
