@@ -100,7 +100,7 @@ static void take_roots(struct authority *a, struct view roots)
         timer_in(&a->settled_timer, a->config.settle);
 }
 
-/* 0: taken, or it is what we have. -EINVAL: refused. -EXDEV: refused since nobody's certificate would be trusted. */
+/* 0: taken, or it is what we have. -EINVAL: refused, the problem says why. */
 static int take_offer(struct authority *a, struct ca *ca, const char *origin)
 {
     const char *why = "";
@@ -114,7 +114,7 @@ static int take_offer(struct authority *a, struct ca *ca, const char *origin)
         problem(a, origin,
                 "its roots leave out the root of the certificates in use, and every connection would break: put both "
                 "roots into root-cert.pem first, and take the old one out when all certificates were renewed");
-        return -EXDEV;
+        return -EINVAL;
     }
     a->problem = NULL;
     if (!first && ca_same_signer(a->next ? a->next : a->now, ca) && view_eq(ca_root_pem(ca), buf_read(&a->roots)))
@@ -267,10 +267,16 @@ static void drain_secret(struct authority *a)
     const char *why;
 
     while (a->secret && ca_secret_next(a->secret, &ca, &why)) {
-        if (!ca)
+        if (!ca) {
             problem(a, "Secret " CA_SECRET_NAME, why);
-        else if (take_offer(a, ca, "Secret " CA_SECRET_NAME) == -EXDEV)
+        } else if (a->now && !ca_reaches(a->now, ca_root_pem(ca))) {
+            log_warn("Secret " CA_SECRET_NAME
+                     " has another root now: the one in use is added to it, so that connections "
+                     "go on; take it out of root-cert.pem when all certificates were renewed");
             ca_secret_keep_roots(a->secret, buf_read(&a->roots)); /* comes back with both */
+        } else {
+            (void)take_offer(a, ca, "Secret " CA_SECRET_NAME);
+        }
         ca_unref(ca);
     }
 }
