@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* See install_wait.h. */
+/* Waiting (install_wait.h): one look at the objects, again and again until it is content or the time is over. A look that is
+ * not content says why in the words of whoever knows: a container's reason, the scheduler, the last warning about the pod. */
 #include "cli/install_wait.h"
 
 #include <stdio.h>
