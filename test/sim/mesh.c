@@ -440,6 +440,49 @@ static void a_secret_goes_only_to_a_pod_that_is_selected_and_is_who_it_says(void
     mesh_done(&m);
 }
 
+/* istiod is away while its CA is replaced, so nobody is told: what the kubelet mounts is what leads proxies back to it. */
+static void proxies_that_were_away_while_the_root_changed_come_back_by_the_mounted_file(void **state)
+{
+    struct mesh m;
+    struct ca *other = NULL, *both = NULL;
+    struct buf roots = {0}, key = {0};
+    struct ca_options o = {.trust_domain = VIEW("cluster.local")};
+    const char *why = "";
+    unsigned v1, v2;
+
+    mesh_init(&m, 29);
+    assert_true(sim_run_until(m.w.sim, all_ready, &m, NS_PER_S));
+    assert_int_equal(ca_new(&o, WALL, &other, &why), 0);
+    buf_view(&roots, ca_root_pem(m.ca));
+    buf_view(&roots, ca_root_pem(other));
+    assert_int_equal(ca_key_pem(other, &key), 0);
+    assert_int_equal(ca_from_pem(ca_cert_pem(other), buf_read(&key), buf_read(&roots), VIEW_NONE, &o, &both, &why), 0);
+    forget_clients(&m.w);
+    control_free(m.control);
+    m.config.ca = both;
+    start_control(&m);
+    sim_run(m.w.sim, 5 * NS_PER_S);
+    assert_int_equal(count(&ask(&m, "/debug/syncz")->in, "\"proxy\":"),
+                     0); /* its certificate is of a root unknown to them */
+    forget_clients(&m.w);
+    write_file(m.root, buf_read(&roots));
+    for (int i = 0; i < 10; i++) {
+        requests(&m, 5, &v1, &v2);
+        assert_int_equal(v1 + v2, 5);
+        sim_run(m.w.sim, 5 * NS_PER_S);
+    }
+    assert_int_equal(count(&ask(&m, "/debug/syncz")->in, "\"proxy\":"), 3);
+    forget_clients(&m.w);
+    sim_run(m.w.sim, 13 * 3600 * NS_PER_S); /* every certificate is renewed, under the new root */
+    requests(&m, 5, &v1, &v2);
+    assert_int_equal(v1 + v2, 5);
+    mesh_done(&m);
+    ca_unref(other);
+    ca_unref(both);
+    buf_done(&roots);
+    buf_done(&key);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -449,6 +492,7 @@ int main(void)
         cmocka_unit_test(traffic_flows_while_the_control_plane_is_away_and_when_it_is_back),
         cmocka_unit_test(a_proxy_gets_nothing_with_another_namespaces_token),
         cmocka_unit_test(a_secret_goes_only_to_a_pod_that_is_selected_and_is_who_it_says),
+        cmocka_unit_test(proxies_that_were_away_while_the_root_changed_come_back_by_the_mounted_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
