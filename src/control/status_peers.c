@@ -208,8 +208,9 @@ bool status_peers_drain(struct status_peers *s)
             p->complained = false;
             any = true;
         } else if (!p->complained) {
+            struct view why = kube_call_why(p->call);
             log_warn("replica %.*s does not say what its proxies have: %.*s; statuses do not count them",
-                     VIEW_ARGS(name_of(p)), VIEW_ARGS(kube_call_why(p->call)));
+                     VIEW_ARGS(name_of(p)), VIEW_ARGS(why.n ? why : VIEW("its answer is not understood")));
             p->complained = true;
         }
         p->call = kube_call_free(p->call);
