@@ -10,7 +10,9 @@ import subprocess
 import pytest
 
 from cluster import Machine
-from mesh import WEFT
+from mesh import ROOT, WEFT
+
+HELM = os.path.expanduser("~/.cache/weft/helm/helm")
 
 
 class ApiOnly(Machine):
@@ -231,6 +233,26 @@ def test_an_istio_that_is_there_is_not_overwritten(api):
         assert done.returncode == 1 and "another Istio runs here" in done.stderr, done.stderr
     finally:
         delete(api, theirs)
+
+
+@pytest.mark.skipif(not os.access(HELM, os.X_OK), reason="there is no helm: tools/helm.sh builds it")
+def test_helms_installation_is_helms(api):
+    chart = [HELM, "install", "istiod", f"{ROOT}/deploy/chart", "-n", "mesh-five", "--create-namespace", "--set", "global.istioNamespace=mesh-five"]
+    api.run(*chart, "--set", "revision=five", timeout=120)
+    try:
+        refused = api.run(WEFT, "install", "--wait=false", "--revision", "five", "--set", "global.istioNamespace=mesh-five", check=False)
+        assert refused.returncode == 1 and "Helm's release `istiod`: use `helm upgrade`" in refused.stderr, refused.stderr
+        before = api.objects()
+        api.run(HELM, "upgrade", "istiod", chart[3], "-n", "mesh-five", "--set", "global.istioNamespace=mesh-five,revision=five,pilot.replicaCount=3", timeout=120)
+        assert api.kubectl("get", "deploy", "istiod-five", "-n", "mesh-five", "-o", "jsonpath={.spec.replicas}").stdout == "3"
+        assert {o for o in api.objects() ^ before if "sh.helm.release" not in o} == set()
+        out = api.run(WEFT, "uninstall", "-y", "--timeout", "2s", check=False)
+        assert "nothing of weft is installed" in out.stderr, out.stderr
+    finally:
+        api.run(HELM, "uninstall", "istiod", "-n", "mesh-five", timeout=120)
+    left = api.kubectl("get", "clusterrole,mutatingwebhookconfiguration,validatingwebhookconfiguration,deploy,svc", "-A", "-o", "name",
+                       "-l", "app.kubernetes.io/part-of=weft").stdout
+    assert not left, left
 
 
 def test_uninstall_asks(api):
