@@ -40,8 +40,9 @@ struct control_config { /* texts and pointers must outlive the control plane */
     struct ca *ca;               /* one that stays: simulations; neither: no CA and no TLS */
     struct view trust_domain, cluster_id;
     struct view revision; /* of webhooks and injection; empty: default */
-    struct view pod, home; /* our name among replicas and the namespace of the Lease that elects one; without: the only one */
-    bool open; /* nobody needs to prove who he is: simulations */
+    struct view pod;      /* our name among replicas; empty: there is only one */
+    struct view home;     /* the namespace of the Lease that elects one of them */
+    bool open;            /* nobody needs to prove who he is: simulations */
 };
 
 int control_new(const struct control_config *config, struct control **ret_control, const char **ret_why) must_check;

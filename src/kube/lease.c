@@ -154,9 +154,10 @@ static void print_lease(const struct kube_lease *l, bool give_up, struct buf *ou
     print_meta(l, out);
     buf_str(out, ",\"spec\":{\"holderIdentity\":");
     buf_json_str(out, give_up ? VIEW("") : l->config.holder);
-    buf_printf(out, ",\"leaseDurationSeconds\":%llu,\"leaseTransitions\":%llu",
-               (unsigned long long)(give_up ? 1 : l->config.duration_ns / NS_PER_S),
-               (unsigned long long)(kube_lease_transitions(l) + (l->tree && !ours(l))));
+    buf_str(out, ",\"leaseDurationSeconds\":");
+    buf_u64(out, give_up ? 1 : l->config.duration_ns / NS_PER_S);
+    buf_str(out, ",\"leaseTransitions\":");
+    buf_u64(out, kube_lease_transitions(l) + (l->tree && !ours(l)));
     print_time(out, "renewTime", now);
     if (ours(l) && acquired.n && !give_up) {
         buf_str(out, ",\"acquireTime\":");

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* See fake.h. */
+/* See fake.h: one host of a simulation that listens, speaks TLS and HTTP, and answers by rules. Each request is a task of its
+ * own until it is answered; a watch stays open until the test or the client ends it.
+ */
 #include "fake.h"
 #include <setjmp.h>
 #include <stdarg.h>
