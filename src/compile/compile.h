@@ -9,6 +9,9 @@
  * an object selects by labels, on the labels of the proxy. So a plan for the thousandth sidecar of a namespace costs its
  * inbound side and a table of references. Resources are sealed: equal content has an equal hash, also across snapshots,
  * so a push sends what differs. The compiler borrows the snapshot; plans borrow nothing.
+ *
+ * What was made of objects that are still the same ones is taken over from `last` (reuse.c). So the snapshot of `last` must have
+ * been alive when this one was taken: an address then means one object.
  */
 #pragma once
 

@@ -13,11 +13,16 @@
 #include <cmocka.h>
 
 #include "control/port.h"
+#include "http/grpc_call.h"
+#include "net/conn.h"
 #include "net/loop.h"
 #include "net/sim.h"
 #include "plan/print.h"
 #include "xds/client.h"
+#include "xds/discovery.h"
+#include "xds/node_pb.h"
 #include "xds/server.h"
+#include "xds/types.h"
 
 enum { PROXIES = 3 };
 
@@ -130,12 +135,27 @@ static struct plan *first_plan(void)
 
 /* ---- the world ---- */
 
+/* Every other proxy gets its plan in two layers: its listeners are its own. Nobody may notice. */
 static void publish(struct world *w, struct xds_proxy *p)
 {
+    struct plan *shared, *own;
     char text[16];
 
     snprintf(text, sizeof(text), "v%u", w->version);
-    xds_proxy_publish(p, w->plan, view_of(text));
+    if (p->number % 2) {
+        xds_proxy_publish(p, w->plan, view_of(text));
+        return;
+    }
+    shared = plan_copy(w->plan);
+    own = plan_new();
+    PLAN_EACH(w->plan, RESOURCE_LISTENER, l)
+    {
+        plan_put(own, l);
+        plan_del(shared, RESOURCE_LISTENER, l->name);
+    }
+    xds_proxy_publish_layers(p, shared, own, view_of(text));
+    plan_unref(shared);
+    plan_unref(own);
 }
 
 static void control_run(struct task *t, uint32_t events)
@@ -500,6 +520,62 @@ static void a_large_plan_comes_in_pieces(void **state)
     world_free(w);
 }
 
+static void nothing_happens(struct task *t, uint32_t events)
+{
+}
+
+static void a_proxy_that_reads_nothing_is_dropped(void **state)
+{
+    struct world *w = world_new(13);
+    struct loop *loop = sim_loop(sim_host(w->sim, "slow", "10.1.0.99"), SIM_PROXY);
+    struct http_shared *http = http_shared_new(loop);
+    const struct http_conn_config config = {.role = HTTP_CLIENT, .version = HTTP_2, .scheme = VIEW("http")};
+    const struct grpc_call_config start = {.path = VIEW(XDS_DELTA_PATH), .authority = VIEW("istiod")};
+    struct xds_node node = {.type = VIEW("sidecar"),
+                            .ip = VIEW("10.1.0.99"),
+                            .pod = VIEW("slow"),
+                            .ns = VIEW("default"),
+                            .domain = VIEW("default.svc.cluster.local")};
+    struct buf request = {0}, packed = {0};
+    struct plan *next = change(w);
+    struct http_conn *conn;
+    struct grpc_call *call;
+    struct conn *raw;
+    struct task task;
+    struct addr to;
+
+    for (int i = 0; i < 3000; i++) { /* more than the windows of a stream and the buffers of a connection */
+        char name[200];
+        snprintf(name, sizeof(name), "outbound|80||%0*d.default.svc.cluster.local", 120, i);
+        put_cluster(next, name);
+        put_endpoints(next, name, "10.1.0.9");
+    }
+    sim_run(w->sim, 5 * NS_PER_S);
+    task_init(&task, loop, nothing_happens, "slow proxy");
+    assert_int_equal(addr_parse_ip(VIEW("10.0.0.1"), 15010, &to), 0);
+    assert_int_equal(conn_connect(loop, &to, NULL, &raw), 0);
+    conn = http_conn_new(http, raw, &config, &task, 1);
+    sim_run(w->sim, NS_PER_S);
+    assert_int_equal(grpc_call_start(conn, &start, &task, 1, &call), 0);
+    xds_node_encode(&packed, &node);
+    discovery_write_node(&request, buf_read(&packed));
+    discovery_write_type(&request, xds_type_of(RESOURCE_CLUSTER)->url);
+    assert_int_equal(grpc_call_send(call, buf_read(&request), false), 0);
+    sim_run(w->sim, 50 * NS_PER_S);
+    assert_int_equal(xds_server_stats(w->server)->proxies, PROXIES + 1);
+    sim_run(w->sim, 30 * NS_PER_S);
+    assert_int_equal(xds_server_stats(w->server)->slow, 1);
+    assert_int_equal(xds_server_stats(w->server)->proxies, PROXIES);
+    everybody_has(w, w->plan); /* the others were served, and are not slow */
+    grpc_call_free(call);
+    http_conn_free(conn);
+    task_done(&task);
+    http_shared_free(http);
+    buf_done(&request);
+    buf_done(&packed);
+    world_free(w);
+}
+
 static void a_partition_heals(void **state)
 {
     struct world *w = world_new(10);
@@ -551,6 +627,7 @@ int main(void)
         cmocka_unit_test(one_bad_resource_does_not_keep_the_good_ones_back),
         cmocka_unit_test(after_a_restart_nothing_unchanged_is_sent),
         cmocka_unit_test(a_large_plan_comes_in_pieces),
+        cmocka_unit_test(a_proxy_that_reads_nothing_is_dropped),
         cmocka_unit_test(a_partition_heals),
         cmocka_unit_test(a_seed_decides_everything),
     };
