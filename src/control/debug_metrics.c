@@ -306,7 +306,8 @@ static void print_status(struct status *status, struct buf *out)
     counter(out, "weft_status_failures_total", "Writes of statuses that failed; most are repeated.", s->failures);
     counter(out, "weft_status_events_total", "Events that were written.", s->events);
     counter(out, "weft_status_events_held_total", "Events that were held back by their limits.", s->events_held);
-    counter(out, "weft_status_look_microseconds_total", "CPU of looking at all objects.", s->look_ns / NS_PER_US);
+    head(out, "weft_status_look_seconds_total", "counter", "CPU of looking at all objects.");
+    buf_printf(out, "weft_status_look_seconds_total %.6f\n", (double)s->look_ns / (double)NS_PER_S);
 }
 
 void debug_metrics_print(const struct debug_config *c, uint64_t started, struct buf *out)
