@@ -25,7 +25,7 @@
 #include "trust/csr.h"
 
 enum { EVENT_CA = 1, EVENT_RENEW = 2 };
-enum { EVENT_STREAM = 1, EVENT_LATE = 2 };
+enum { EVENT_STREAM = 1, EVENT_LATE = 2, EVENT_TURN = 4 };
 
 #define CERT_TTL (24 * 3600 * NS_PER_S)
 #define AFTER_FAILURE (10 * NS_PER_S)
@@ -34,6 +34,9 @@ enum { EVENT_STREAM = 1, EVENT_LATE = 2 };
 /* The analyzers may take a tenth of the time: a pipeline that applies a thousand objects must not stop xDS. What is beyond is
  * checked by itself, as a proxy-less `weft analyze` of one file would. */
 #define ANALYZE_SHARE 10
+/* Whoever reaches the port may send megabytes: of those one is looked at after the other, for a fifth of the time. */
+#define LARGE_BYTES (512 * 1024)
+#define LARGE_SHARE 4
 #define ANALYZE_FREE (20 * NS_PER_MS)
 
 struct webhook {
@@ -50,13 +53,14 @@ struct webhook {
     size_t pending; /* bytes that calls hold */
     struct webhook_stats stats;
     uint64_t analyze_after; /* loop time: not before */
+    uint64_t large_after;   /* the same for the next large request */
     uint64_t window;        /* of complaints: the second, and how many */
     unsigned complaints;
 };
 
 struct call {
     struct task task;
-    struct timer late;
+    struct timer late, turn;
     struct list link;
     struct webhook *webhook;
     struct http_stream *stream;
@@ -152,6 +156,7 @@ static void call_free(struct call *c)
     http_stream_free(c->stream);
     buf_done(&c->body);
     timer_done(&c->late);
+    timer_done(&c->turn);
     task_done(&c->task);
     free(c);
 }
@@ -238,12 +243,17 @@ static int answer_validate(struct call *c, struct arena *a, struct buf *out, str
 
 static void call_answer(struct call *c)
 {
+    struct webhook *w = c->webhook;
+    bool large = buf_len(&c->body) > LARGE_BYTES;
+    uint64_t began = clock_mono();
     struct buf out = {0};
     struct view why = VIEW_NONE;
     struct arena a;
     arena_init(&a, 64 * 1024);
     bool injects = view_starts(c->path, VIEW("/inject"));
     int status = injects ? answer_inject(c, &a, &out, &why) : answer_validate(c, &a, &out, &why);
+    if (large)
+        w->large_after = loop_now(w->config.loop) + (clock_mono() - began) * LARGE_SHARE;
     if (status)
         call_refuse(c, (unsigned)status, why);
     else
@@ -265,10 +275,14 @@ static void call_run(struct task *t, uint32_t events)
         call_refuse(c, 413, VIEW("the AdmissionReview is too large"));
     else if (c->stream->ready & HTTP_RESET)
         call_free(c);
+    else if (events & EVENT_LATE)
+        call_refuse(c, c->stream->ready & HTTP_END ? 503 : 408,
+                    VIEW("the request came too slowly, or too many at once"));
+    else if ((c->stream->ready & HTTP_END) && buf_len(&c->body) > LARGE_BYTES &&
+             c->webhook->large_after > loop_now(c->webhook->config.loop))
+        timer_set(&c->turn, c->webhook->large_after);
     else if (c->stream->ready & HTTP_END)
         call_answer(c);
-    else if (events & EVENT_LATE)
-        call_refuse(c, 408, VIEW("the request came too slowly"));
     else if (c->webhook->pending > LIMIT_ADMISSION_PENDING_BYTES)
         call_refuse(c, 503, VIEW("too many AdmissionReviews at once; try again"));
 }
@@ -296,6 +310,7 @@ static void receive(struct webhook *w, const struct port_request *q)
     c->path = q->path;
     task_init(&c->task, w->config.loop, call_run, "webhook call");
     timer_init(&c->late, &c->task, EVENT_LATE);
+    timer_init(&c->turn, &c->task, EVENT_TURN);
     timer_in(&c->late, CALL_TIMEOUT);
     list_push(&w->calls, &c->link);
     http_stream_own(q->stream, &c->task, EVENT_STREAM);
