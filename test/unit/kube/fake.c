@@ -206,6 +206,12 @@ void fake_down(struct fake *f)
     close_all(f);
 }
 
+void fake_drain(struct fake *f)
+{
+    LIST_EACH (&f->conns, struct fake_conn, link, c)
+        http_conn_drain(c->http);
+}
+
 void fake_up(struct fake *f)
 {
     struct addr at;

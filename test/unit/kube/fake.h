@@ -67,5 +67,6 @@ void fake_line(struct fake *f, const char *path, const char *json); /* into the 
 void fake_hang_up(struct fake *f, const char *path);                /* ends them in order */
 void fake_down(struct fake *f);                                     /* all connections reset, nobody listens */
 void fake_up(struct fake *f);
+void fake_drain(struct fake *f); /* GOAWAY on all connections */
 void fake_run(struct fake *f, uint64_t ns);
 int fake_saw(const struct fake *f, const char *part); /* how many lines of the log begin so */

@@ -169,6 +169,28 @@ static void what_is_known_outlives_a_server_that_is_away_for_a_minute(void **sta
     assert_int_equal(fake_saw(&f->fake, POD_LIST), 1);
 }
 
+static void a_server_that_sends_its_clients_elsewhere_interrupts_nothing(void **state)
+{
+    struct fixture *f = *state;
+    open_pods(f);
+    told(f, NS_PER_S);
+    fake_drain(&f->fake);
+    fake_run(&f->fake, NS_PER_S);
+    struct kube_request r = {.verb = KUBE_GET, .resource = pods, .ns = VIEW("d"), .name = VIEW("a")};
+    struct kube_call *c = kube_call_new(f->fake.client, &r, NULL);
+    fake_line(&f->fake, "/api/v1/pods", EVENT("ADDED", ITEM("c", "7", "")));
+    assert_string_equal(told(f, NS_PER_S), "+c "); /* still on the old connection */
+    assert_int_equal(kube_call_status(c), 404);    /* on a new one */
+    kube_call_free(c);
+    assert_int_equal(f->fake.n_conns, 2);
+    fake_hang_up(&f->fake, "/api/v1/pods");
+    fake_run(&f->fake, NS_PER_S);
+    fake_line(&f->fake, "/api/v1/pods", EVENT("ADDED", ITEM("d", "8", "")));
+    assert_string_equal(told(f, NS_PER_S), "+d ");
+    assert_int_equal(f->fake.n_conns, 2);
+    assert_int_equal(kube_watch_trouble(f->w), KUBE_TROUBLE_NONE);
+}
+
 static void a_silent_connection_is_given_up(void **state)
 {
     struct fixture *f = *state;
@@ -322,6 +344,7 @@ int main(void)
         TEST(a_new_list_tells_only_what_is_new),
         TEST(a_server_that_fails_is_asked_again_from_the_same_version),
         TEST(what_is_known_outlives_a_server_that_is_away_for_a_minute),
+        TEST(a_server_that_sends_its_clients_elsewhere_interrupts_nothing),
         TEST(a_silent_connection_is_given_up),
         TEST(a_right_that_is_missing_is_named_and_nothing_is_synced),
         TEST(a_right_that_is_taken_away_takes_no_objects),
