@@ -254,6 +254,48 @@ static void an_intermediate_signs_and_its_chain_travels_along(void **state)
     ca_unref(ca);
 }
 
+/* Secret of type kubernetes.io/tls, as cert-manager writes it: tls.crt is the chain, ca.crt the root. */
+static void a_ca_is_read_in_the_form_of_a_tls_secret_too(void **state)
+{
+    struct pki root, mid, low;
+    struct ca *ca = NULL;
+    const char *why = NULL;
+    char folder[] = "/tmp/weft-test-tls-XXXXXX", path[100];
+    struct buf chain = {0}, key = {0};
+    pki_make(&root, NULL, "root", NOW - HOUR, NOW + 240 * HOUR, true);
+    pki_make(&mid, &root, "intermediate", NOW - HOUR, NOW + 240 * HOUR, true);
+    pki_make(&low, &mid, "lower", NOW - HOUR, NOW + 240 * HOUR, true);
+    buf_view(&chain, buf_read(&low.cert));
+    buf_view(&chain, buf_read(&mid.cert));
+    const struct {
+        const char *name;
+        const struct buf *text;
+    } files[] = {{"tls.crt", &chain}, {"tls.key", &low.key}, {"ca.crt", &root.cert}};
+    assert_non_null(mkdtemp(folder));
+    for (size_t i = 0; i < COUNT_OF(files); i++) {
+        snprintf(path, sizeof(path), "%s/%s", folder, files[i].name);
+        FILE *f = fopen(path, "w");
+        struct view v = buf_read(files[i].text);
+        assert_true(f && fwrite(v.p, 1, v.n, f) == v.n && fclose(f) == 0);
+    }
+    assert_int_equal(ca_load(folder, &(struct ca_options){.trust_domain = VIEW("cluster.local")}, &ca, &why), 0);
+    assert_true(view_eq(ca_cert_pem(ca), buf_read(&low.cert)));
+    struct buf leaf = sign(ca, reviews, reviews, 0, &key);
+    assert_true(chain_verifies(buf_read(&leaf), buf_read(&root.cert), NOW));
+    for (size_t i = 0; i < COUNT_OF(files); i++) {
+        snprintf(path, sizeof(path), "%s/%s", folder, files[i].name);
+        assert_int_equal(unlink(path), 0);
+    }
+    assert_int_equal(rmdir(folder), 0);
+    struct buf *all[] = {&chain, &key, &leaf};
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        buf_done(all[i]);
+    pki_done(&root);
+    pki_done(&mid);
+    pki_done(&low);
+    ca_unref(ca);
+}
+
 /* What operators get wrong when they plug in a CA, each with the sentence that they read. */
 static void a_ca_that_peers_would_not_accept_is_refused_with_its_reason(void **state)
 {
@@ -407,6 +449,7 @@ int main(void)
         cmocka_unit_test(requests_that_are_malformed_or_not_their_keys_own_are_refused),
         cmocka_unit_test(a_saved_ca_is_the_same_when_loaded),
         cmocka_unit_test(an_intermediate_signs_and_its_chain_travels_along),
+        cmocka_unit_test(a_ca_is_read_in_the_form_of_a_tls_secret_too),
         cmocka_unit_test(a_ca_that_peers_would_not_accept_is_refused_with_its_reason),
         cmocka_unit_test(the_dates_of_the_whole_chain_count),
         cmocka_unit_test(a_renewed_root_and_the_one_before_verify_each_others_certificates),
