@@ -287,7 +287,7 @@ def test_optional_mutual_serves_without_a_certificate_but_not_with_a_wrong_one(m
 
 
 def test_a_gateway_without_its_secret_says_so(mesh):
-    status = until("a status", lambda: mesh.get("gateway", "gw", "-n", mesh.ns).get("status"))
+    status = until("a status", lambda: mesh.get("gateways.networking.istio.io", "gw", "-n", mesh.ns).get("status"))
     assert "no Secret `never` in namespace" in json.dumps(status), status
 
 
