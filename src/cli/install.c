@@ -164,6 +164,17 @@ static bool left_alone(struct install *x, const struct chart_object *o, const st
     return true;
 }
 
+/* istiod turned failurePolicy to Fail once it was seen to answer: an upgrade does not turn it back. */
+static void keep_policies(struct install *x, const struct chart_object *o, const struct node *now)
+{
+    const struct node *ours = node_get(o->tree, VIEW("webhooks")), *theirs = node_get(now, VIEW("webhooks"));
+    for (uint32_t i = 0; node_is(ours, NODE_SEQ) && i < ours->n; i++)
+        for (uint32_t k = 0; node_is(theirs, NODE_SEQ) && k < theirs->n; k++)
+            if (view_eq(node_text_at(ours->items[i], "name"), node_text_at(theirs->items[k], "name")))
+                node_set_str(&x->c->arena, ours->items[i], "failurePolicy",
+                             node_text_at(theirs->items[k], "failurePolicy"));
+}
+
 static int apply_one(struct install *x, const struct chart_object *o)
 {
     struct cli *c = x->c;
@@ -175,6 +186,8 @@ static int apply_one(struct install *x, const struct chart_object *o)
     if (status == 200 && left_alone(x, o, now))
         return EXIT_OK;
     bool existed = status == 200;
+    if (existed && is_kind(o, "ValidatingWebhookConfiguration"))
+        keep_policies(x, o, now);
     status = object_call(c, &c->arena, "APPLY", path, o->tree, &after);
     if (!status)
         return object_away(c);
