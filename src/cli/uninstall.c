@@ -241,6 +241,27 @@ static void remove_one(struct uninstall *u, const struct removal *x)
         VIEW_ARGS(status ? object_why(u->a, answer, status) : VIEW("the cluster does not answer")));
 }
 
+/* The pods of Deployments that were deleted end after them. */
+static bool pods_gone(struct uninstall *u, uint64_t until)
+{
+    struct view more = u->revision.n ? arena_printf(u->a, ",istio.io/rev=%.*s", VIEW_ARGS(u->revision)) : VIEW_NONE;
+    struct view selector = client_escape(u->a, arena_printf(u->a, "app=istiod%.*s", VIEW_ARGS(more)));
+    struct view path =
+        arena_printf(u->a, "/api/v1/namespaces/%.*s/pods?labelSelector=%.*s", VIEW_ARGS(u->home), VIEW_ARGS(selector));
+    for (;;) {
+        struct node *list;
+        struct arena a;
+        arena_init(&a, 0);
+        int status = object_call(u->c, &a, "GET", path, NULL, &list);
+        const struct node *items = node_get(list, VIEW("items"));
+        bool some = status != 200 || (node_is(items, NODE_SEQ) && items->n > 0);
+        arena_done(&a);
+        if (!some || clock_mono() >= until)
+            return !some;
+        usleep(100 * 1000);
+    }
+}
+
 /* Deletion takes its time: finalizers, pods that end. Until everything answers 404; false: something is left. */
 static bool wait_gone(struct uninstall *u, uint64_t until)
 {
@@ -260,7 +281,10 @@ static bool wait_gone(struct uninstall *u, uint64_t until)
             usleep(100 * 1000);
         }
     }
-    return true;
+    if (pods_gone(u, until))
+        return true;
+    say(u->c, MARK_WARNING, "pods of istiod still end in %.*s", VIEW_ARGS(u->home));
+    return false;
 }
 
 /* Sidecars that run stay until their pods are made anew. */
@@ -299,6 +323,8 @@ static int finish(struct uninstall *u, bool all_gone, struct view user)
         fwrite(buf_read(&b).p, 1, buf_len(&b), stdout);
     } else if (clean) {
         say(u->c, MARK_DONE, "%zu objects removed; nothing of weft is left", u->n);
+    } else if (u->others && !u->failed) {
+        say(u->c, MARK_DONE, "%zu objects removed; other revisions stay, and what they share", u->n);
     }
     buf_done(&b);
     return u->failed || !all_gone || u->n_keep ? EXIT_FAILED : EXIT_OK;
