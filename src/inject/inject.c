@@ -44,7 +44,7 @@ struct view inject_json(struct arena *a, const struct node *n)
 /* The map or list itself anew; what is in it stays the original's. */
 static struct node *copy_outside(struct arena *a, const struct node *n)
 {
-    size_t size = n->type == NODE_MAP ? sizeof(*n->fields) : sizeof(*n->items);
+    size_t size = n->type == NODE_MAP ? sizeof(struct node_field) : sizeof(struct node *);
     struct node *to = ARENA_NEW(a, struct node);
     void *inside = NULL;
     *to = *n;

@@ -28,7 +28,7 @@ void stats_injected(struct webhook_stats *s, const struct inject_outcome *o, uin
 static void count(struct validation_count *rows, const char *labels)
 {
     int i = 0;
-    while (i + 1 < STATS_KINDS && rows[i].n && strcmp(rows[i].labels, labels))
+    while (i + 1 < STATS_KINDS && rows[i].n && strcmp(rows[i].labels, labels) != 0)
         i++;
     if (!rows[i].n)
         snprintf(rows[i].labels, sizeof(rows[i].labels), "%s",
