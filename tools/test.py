@@ -60,6 +60,7 @@ def meson_suite(tally, build, *setup):
 
 
 def unit(tally):
+    sh("tools/helm.sh")     # once, cached like the cluster's programs; where it can't be had, unit/install/helm is skipped
     meson_suite(tally, "build")
 
 
