@@ -319,8 +319,8 @@ static void renew_if_changed(struct tls_shelf *s, const struct plan *plan, struc
     if (!x->stale)
         return;
     x->stale = false;
-    struct tls_context *context;
-    const char *why;
+    struct tls_context *context = NULL;
+    const char *why = "";
     if (make(s, plan, server, need_client, c, &context, &why) < 0) {
         log_warn("TLS %.*s%s%.*s has changed and cannot be used: %s; what was there before stays",
                  VIEW_ARGS(x->identity), x->identity.n && x->trust.n ? " with " : "", VIEW_ARGS(x->trust), why);
