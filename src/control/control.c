@@ -159,19 +159,21 @@ static void serve_grpc(void *arg, const struct port_request *q)
 
 static int issue(struct control *c, struct tls_identity **ret, const char **ret_why)
 {
-    static const struct view names[] = {{"istiod.istio-system.svc", 23},
-                                        {"istiod.istio-system.svc.cluster.local", 37},
-                                        {"istiod.istio-system", 19},
-                                        {"istio-pilot.istio-system.svc", 28},
-                                        {"localhost", 9}};
-    struct ca_grant grant = {.dns = names, .n_dns = sizeof(names) / sizeof(names[0]), .ttl = SERVER_CERT_TTL};
+    struct view ns = c->config.home.n ? c->config.home : VIEW("istio-system"), names[SERVICE_NAMES + 1];
+    struct ca_grant grant = {.dns = names, .ttl = SERVER_CERT_TTL};
+    struct arena a;
     struct buf chain = {0}, key = {0};
-    int r = ca_issue(authority_ca(c->authority), &grant, loop_wall(c->config.loop), &chain, &key, ret_why);
+    int r;
 
+    arena_init(&a, 1024);
+    grant.n_dns = webhook_service_names(&a, ns, c->config.revision.n ? c->config.revision : VIEW("default"), names);
+    names[grant.n_dns++] = arena_printf(&a, "istio-pilot.%.*s.svc", VIEW_ARGS(ns));
+    r = ca_issue(authority_ca(c->authority), &grant, loop_wall(c->config.loop), &chain, &key, ret_why);
     if (r == 0)
         r = tls_identity_new(buf_read(&chain), buf_read(&key), ret, ret_why);
     buf_done(&chain);
     buf_wipe(&key);
+    arena_done(&a);
     return r;
 }
 

@@ -71,9 +71,8 @@ struct call {
 /* ---- our certificate ---- */
 
 /* istiod.<ns>.svc and what else people write for it; a revision's Service has its name at the end. */
-static size_t print_names(const struct webhook *w, struct arena *a, struct view names[8])
+size_t webhook_service_names(struct arena *a, struct view ns, struct view rev, struct view names[SERVICE_NAMES])
 {
-    struct view ns = w->config.ns, rev = w->config.revision;
     bool named = !view_is(rev, "default");
     size_t n = 0;
     names[n++] = arena_printf(a, "istiod.%.*s.svc", VIEW_ARGS(ns));
@@ -90,11 +89,12 @@ static size_t print_names(const struct webhook *w, struct arena *a, struct view 
 
 static int issue(const struct webhook *w, struct ca *ca, struct tls_identity **ret, const char **ret_why)
 {
-    struct view names[8];
+    struct view names[SERVICE_NAMES];
     struct arena a;
     struct buf chain = {0}, key = {0};
     arena_init(&a, 1024);
-    struct ca_grant grant = {.dns = names, .n_dns = print_names(w, &a, names), .ttl = CERT_TTL};
+    struct ca_grant grant = {.dns = names, .ttl = CERT_TTL};
+    grant.n_dns = webhook_service_names(&a, w->config.ns, w->config.revision, names);
     int r = ca_issue(ca, &grant, loop_wall(w->config.loop), &chain, &key, ret_why);
     if (r == 0)
         r = tls_identity_new(buf_read(&chain), buf_read(&key), ret, ret_why);

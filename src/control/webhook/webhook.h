@@ -25,6 +25,7 @@
 #include "base/view.h"
 #include "net/addr.h"
 
+struct arena;
 struct authority;
 struct http_shared;
 struct kube_client;
@@ -48,4 +49,9 @@ struct webhook *webhook_free(struct webhook *w); /* NULL */
 /* Borrowed until the next one; NULL: there is none any more. */
 void webhook_snapshot(struct webhook *w, const struct mesh_snapshot *snapshot);
 void webhook_print_metrics(const struct webhook *w, struct buf *out);
+
+/* The names of our Service, which certificates of ours must say: istiod.<ns>.svc …, with a revision also istiod-<rev>.<ns>….
+ * How many. */
+enum { SERVICE_NAMES = 8 };
+size_t webhook_service_names(struct arena *a, struct view ns, struct view revision, struct view ret[SERVICE_NAMES]);
 const struct addr *webhook_addr(const struct webhook *w); /* where it really listens; NULL: not yet */
