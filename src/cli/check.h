@@ -51,7 +51,7 @@ const struct node *check_ask(struct check *k, const struct node *pod, const char
 /* for (uint32_t i = 0; i < check_count(items); i++) … items->items[i] */
 static inline uint32_t check_count(const struct node *items)
 {
-    return node_is(items, NODE_SEQ) ? items->n : 0;
+    return items && node_is(items, NODE_SEQ) ? items->n : 0;
 }
 static inline struct view name_of(const struct node *o)
 {

@@ -314,7 +314,7 @@ static int parse_body(struct parser *p, struct template_piece **ret_body, enum s
 /* if, with, range: condition, body, else; `else if` is an if inside the else that shares its end. */
 static int parse_block(struct parser *p, struct template_piece *t)
 {
-    enum stop stop;
+    enum stop stop = STOP_EOF;
     int err;
     parse_assign(p, &t->key, &t->var);
     if (t->key.n && t->type != PIECE_RANGE)
@@ -338,7 +338,7 @@ static int parse_block(struct parser *p, struct template_piece *t)
 static int parse_define(struct parser *p)
 {
     struct expr *name;
-    enum stop stop;
+    enum stop stop = STOP_EOF;
     int err = parse_to_end(p, &name);
     if (err)
         return err;
@@ -405,7 +405,7 @@ int template_add(struct template_set *set, struct view name, struct view text, s
 {
     struct parser p = {.set = set, .file = name, .text = text, .line = 1, .ret_why = ret_why};
     struct template_piece *body = NULL;
-    enum stop stop;
+    enum stop stop = STOP_EOF;
     int err = parse_body(&p, &body, &stop);
     if (!err && stop != STOP_EOF)
         err = bad(&p, "{{ end }} or {{ else }} without a block");

@@ -105,10 +105,9 @@ static int take_index(struct set *s, uint64_t *ret)
 /* Where the path leads: a slot in a map or list, of which all but the last step are made. */
 static int set_one(struct set *s, struct node *at)
 {
-    struct view key = VIEW_NONE;
     uint64_t index = 0;
     bool in_list = false, escaped;
-    key = take(s, ".[=,", &escaped);
+    struct view key = take(s, ".[=,", &escaped);
     for (int depth = 0;; depth++) {
         if (depth > SET_MAX_DEPTH)
             return bad(s, "the path is too deep");
