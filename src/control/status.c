@@ -309,6 +309,8 @@ static void follow_lease(struct status *s)
     if (held == (s->source != NULL))
         return;
     if (held) {
+        status_world_clear(&s->world); /* what was counted for another writer has no verdicts */
+        timer_in(&s->ask, 0);
         s->source = status_source_new(s->config.loop, s->config.api, !kube_client_local(s->config.api),
                                       status_world_listed, &s->world, &s->task);
     } else {
