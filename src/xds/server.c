@@ -51,8 +51,15 @@ static void flight_clear(struct stream_type *t)
     t->n_flight = 0;
 }
 
+static void forget_early(struct stream *s)
+{
+    s->server->early_bytes -= s->early_bytes;
+    s->early_bytes = 0;
+}
+
 static void stream_free(struct stream *s)
 {
+    forget_early(s);
     list_del(&s->pub.link);
     list_del(&s->ready);
     list_del(&s->all);
@@ -123,6 +130,8 @@ static void stream_end(struct stream *s)
 static void stream_refuse(struct stream *s, enum grpc_status status, struct view why)
 {
     s->refused_by_us = true;
+    buf_done(&s->early);
+    forget_early(s);
     unlist(s);
     grpc_call_finish(s->call, status, why);
 }
@@ -316,11 +325,13 @@ static int take_message(struct stream *s, struct view bytes, struct view *ret_wh
     if (q.nonce.n)
         take_ack(s, x->kind, &q);
     if (!s->published) {
-        stream_list_add(&s->early, bytes);
-        if (buf_len(&s->early) > LIMIT_XDS_REQUEST_BYTES) {
-            *ret_why = VIEW("too many requests before the first response");
-            return -E2BIG;
+        if (s->server->early_bytes + bytes.n > LIMIT_XDS_EARLY_BYTES) { /* a thousand that come back at once */
+            *ret_why = VIEW("the control plane is starting and many wait for it: try again");
+            return -EAGAIN;
         }
+        s->server->early_bytes += bytes.n;
+        s->early_bytes += bytes.n;
+        stream_list_add(&s->early, bytes);
         return 0;
     }
     if (take_request(s, x, &q) < 0) {
@@ -365,8 +376,9 @@ static void stream_run(struct task *task, uint32_t events)
         return;
     }
     while ((r = grpc_call_recv(s->call, &bytes)) == 0) {
-        if (take_message(s, bytes, &why) < 0) {
-            stream_refuse(s, GRPC_INVALID_ARGUMENT, why);
+        r = take_message(s, bytes, &why);
+        if (r < 0) {
+            stream_refuse(s, r == -EAGAIN ? GRPC_UNAVAILABLE : GRPC_INVALID_ARGUMENT, why);
             timer_in(&s->hello, HELLO);
             return;
         }
@@ -473,6 +485,7 @@ void xds_proxy_publish_layers(struct xds_proxy *p, const struct plan *shared, co
             stream_refuse(s, GRPC_RESOURCE_EXHAUSTED, VIEW("too many subscriptions"));
     }
     buf_done(&early);
+    forget_early(s);
     task_wake(&s->task, EVENT_PUSH);
 }
 

@@ -56,6 +56,7 @@ struct stream {
     const struct plan *plan[LAYERS]; /* published */
     struct plan *merged;             /* of both, made when somebody asks: xds_proxy_plan */
     struct buf early;                /* requests before the first publish, each behind its length */
+    size_t early_bytes;              /* of the requests in `early` */
     struct response out;
     uint64_t unsettled; /* loop time of the first publish that is not settled; 0: none */
     uint64_t moved;     /* loop time: when the peer last took bytes of a response, or there were none for it */
@@ -77,6 +78,7 @@ struct xds_server {
     struct xds_codec *codec;
     struct xds_server_stats stats;
     uint32_t n_streams;
+    size_t early_bytes; /* of all streams */
 };
 
 void server_tell_listener(struct xds_server *x);
