@@ -11,7 +11,7 @@ from test_lifecycle import Load
 
 @pytest.fixture(scope="module")
 def mesh(world):
-    with world("failures", client() + server("web", replicas=2, probe="httpGet: {path: /ready, port: 8080}")) as m:
+    with world("failures", client() + server("web", replicas=2, probe="httpGet: {path: /ready, port: 8080}", grace=5)) as m:
         yield m
 
 

@@ -10,7 +10,7 @@ from mesh import LOGGED, client, server, until
 
 @pytest.fixture(scope="module")
 def mesh(world):
-    manifests = LOGGED + client() + server("web", replicas=2, probe="httpGet: {path: /ready, port: 8080}")
+    manifests = LOGGED + client() + server("web", replicas=2, probe="httpGet: {path: /ready, port: 8080}", grace=5)
     with world("lifecycle", manifests) as m:
         yield m
 
