@@ -140,33 +140,9 @@ class Mesh:
         return lines
 
 
-def client(self, command, selector="app=client", ns=None, check=True, timeout=60):
-        """A command of apps/client.py in the client pod."""
-        return self.sh(selector, f"/usr/bin/python3 {self.apps}/client.py {command}", ns, check=check, timeout=timeout)
-
-    def ask(self, url, selector="app=client", ns=None, headers=(), check=True):
-        """(status, body) of a GET from the client pod."""
-        lines = " ".join(f"-H '{h}'" for h in headers)
-        out = self.sh(selector, f"curl -s -m 20 -o - -w '\\n%{{http_code}}' {lines} '{url}'", ns, check=check)
-        body, _, status = out.rpartition("\n")
-        return int(status or 0), body
-
-    def identity(self, account="default", ns=None):
-        return f"spiffe://cluster.local/ns/{ns or self.ns}/sa/{account}"
-
-    def proxy_log(self, selector, ns=None):
-        """The JSON access log lines of the pod's sidecar."""
-        out = self("logs", self.pod(selector, ns), "-n", ns or self.ns, "-c", "istio-proxy").stdout
-        lines = []
-        for line in out.split("\n"):
-            if line.startswith("{"):
-                lines.append(json.loads(line))
-        return lines
-
-
 def server(name, kind="http", port=8080, labels="", port_name="http", inject=True, replicas=1, probe="", args="", grace=1):
-    """Service and Deployment of a server of apps/server.py, which ends by SIGKILL when its grace is over. Under load that must be more than
-    what Kubernetes takes to say that an endpoint goes: on a busy machine a second."""
+    """Service and Deployment of a server of apps/server.py, which ends by SIGKILL when its grace is over. Under load that must be more
+    than Kubernetes takes to say that an endpoint goes: on a busy machine a second."""
     return f"""---
 apiVersion: v1
 kind: Service
@@ -184,7 +160,7 @@ spec:
   template:
     metadata: {{labels: {{app: {name}{', ' + labels if labels else ''}, sidecar.istio.io/inject: "{str(inject).lower()}"}}}}
     spec:
-      terminationGracePeriodSeconds: 1
+      terminationGracePeriodSeconds: {grace}
       containers:
       - name: {name}
         image: {SERVER_IMAGE}
