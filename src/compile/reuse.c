@@ -84,7 +84,7 @@ void reuse_build(struct compiler *c)
     static const enum mesh_kind kinds[] = {KIND_SERVICE, KIND_SERVICE_ENTRY, KIND_VIRTUAL_SERVICE,
                                            KIND_DESTINATION_RULE};
 
-    c->policy_print = mix_ptr(1, snapshot_get(c->snap, KIND_CONFIG_MAP, c->config->root_ns, VIEW("istio")));
+    c->policy_print = mix_ptr(1, c->snap->config_object);
     c->policy_print = mix_kind(c->policy_print, c->snap, KIND_PEER_AUTHENTICATION);
     c->outbound_print = c->policy_print;
     for (size_t i = 0; i < COUNT_OF(kinds); i++)

@@ -344,7 +344,7 @@ static int start(struct control *c, const char **ret_why)
             &(struct kube_lease_config){.ns = c->config.home, .name = VIEW("weft-leader"), .holder = c->config.pod},
             &c->task);
     if (r == 0 && c->config.kube)
-        c->kube = source_kube_new(l, c->config.kube, c->store);
+        c->kube = source_kube_new(l, c->config.kube, c->config.home, c->store);
     if (r == 0 && c->config.kube && c->authority)
         c->roots = root_cert_new(l, c->config.kube, authority_roots(c->authority));
     if (c->roots)
@@ -392,6 +392,7 @@ int control_new(const struct control_config *config, struct control **ret_contro
     timer_init(&c->renew, &c->task, EVENT_RENEW);
     c->http = http_shared_new(config->loop);
     c->store = store_new(config->loop, &c->task, EVENT_STORE);
+    store_mesh_config(c->store, config->home, config->revision);
     c->xds = xds_server_new(config->loop, &c->task, EVENT_PROXY);
     c->push = push_new(&(struct push_config){config->loop, c->store, c->xds, config->open});
     c->reviewer = reviewer_new(&(struct reviewer_config){.loop = config->loop,

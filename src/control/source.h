@@ -2,7 +2,7 @@
 /* Where objects come from: an API server of the Kubernetes shape, or a folder of YAML on a machine without one. A source
  * puts into the store what it learns, and says once that it has said everything.
  *
- *   struct source_kube *k = source_kube_new(loop, api, store);      source_kube_free(k);
+ *   struct source_kube *k = source_kube_new(loop, api, home, store);      source_kube_free(k);
  *   r = source_file_new(loop, "/etc/weft", store, &f);              source_file_free(f);
  */
 #pragma once
@@ -20,7 +20,8 @@ struct source_file;
 struct source_kube;
 struct store;
 
-struct source_kube *source_kube_new(struct loop *loop, struct kube_client *api, struct store *store)
+/* home: the control plane's namespace, where MeshConfig is; empty: istio-system. */
+struct source_kube *source_kube_new(struct loop *loop, struct kube_client *api, struct view home, struct store *store)
     __attribute__((returns_nonnull));
 struct source_kube *source_kube_free(struct source_kube *k); /* NULL */
 bool source_kube_connected(const struct source_kube *k);

@@ -20,27 +20,28 @@
 
 static void trim_pod(struct node *pod);
 
-/* ConfigMaps: only those of istio-system, where MeshConfig is. */
+/* ConfigMaps: only those beside the control plane, where MeshConfig is. */
 static const struct watched {
     enum mesh_kind kind;
-    const char *ns, *fields;
+    bool at_home;
+    const char *fields;
     void (*trim)(struct node *object);
 } kinds[] = {
-    {KIND_NAMESPACE, "", "", NULL},
-    {KIND_CONFIG_MAP, "istio-system", "", NULL},
-    {KIND_SERVICE, "", "", NULL},
-    {KIND_ENDPOINT_SLICE, "", "", NULL},
-    {KIND_POD, "", "", trim_pod},
-    {KIND_SECRET, "",
+    {KIND_NAMESPACE, false, "", NULL},
+    {KIND_CONFIG_MAP, true, "", NULL},
+    {KIND_SERVICE, false, "", NULL},
+    {KIND_ENDPOINT_SLICE, false, "", NULL},
+    {KIND_POD, false, "", trim_pod},
+    {KIND_SECRET, false,
      "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token,type!=kubernetes.io/dockerconfigjson,"
      "type!=kubernetes.io/dockercfg,type!=kubernetes.io/basic-auth,type!=kubernetes.io/ssh-auth,"
      "type!=bootstrap.kubernetes.io/token,type!=istio.io/ca-root",
      NULL},
-    {KIND_GATEWAY, "", "", NULL},
-    {KIND_VIRTUAL_SERVICE, "", "", NULL},
-    {KIND_DESTINATION_RULE, "", "", NULL},
-    {KIND_SERVICE_ENTRY, "", "", NULL},
-    {KIND_PEER_AUTHENTICATION, "", "", NULL},
+    {KIND_GATEWAY, false, "", NULL},
+    {KIND_VIRTUAL_SERVICE, false, "", NULL},
+    {KIND_DESTINATION_RULE, false, "", NULL},
+    {KIND_SERVICE_ENTRY, false, "", NULL},
+    {KIND_PEER_AUTHENTICATION, false, "", NULL},
 };
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
@@ -284,7 +285,7 @@ static void source_run(struct task *t, uint32_t events)
     }
 }
 
-struct source_kube *source_kube_new(struct loop *loop, struct kube_client *api, struct store *store)
+struct source_kube *source_kube_new(struct loop *loop, struct kube_client *api, struct view home, struct store *store)
 {
     struct source_kube *k = calloc(1, sizeof(*k));
 
@@ -296,8 +297,10 @@ struct source_kube *source_kube_new(struct loop *loop, struct kube_client *api, 
     for (int i = 0; i < KINDS; i++) {
         const struct mesh_kind_info *info = &mesh_kinds[kinds[i].kind];
         struct kube_resource r = {.group = info->group, .version = info->versions, .plural = info->plural};
-        struct kube_watch_options o = {.ns = view_of(kinds[i].ns), .trim = kinds[i].trim};
+        struct kube_watch_options o = {.trim = kinds[i].trim};
 
+        if (kinds[i].at_home)
+            o.ns = home.n ? home : VIEW("istio-system");
         r.namespaced = info->namespaced;
         o.custom = view_ends(info->group, VIEW(".istio.io")) || view_is(info->group, "gateway.networking.k8s.io");
         o.no_status = o.custom;

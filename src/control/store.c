@@ -60,6 +60,8 @@ struct store {
     uint64_t last_told, number;
     uint32_t n_alive; /* snapshots not released */
     bool changed;
+    struct mesh_config_place place; /* texts in names */
+    struct arena names;
 };
 
 /* ---- telling ---- */
@@ -369,7 +371,7 @@ struct store_snapshot *store_take(struct store *st)
     MAP_EACH (&st->entries, it) {
         list[s->n_objects++] = ((struct entry *)it->value)->object;
     }
-    s->mesh = snapshot_new(&s->arena, &s->diags, list, s->n_objects);
+    s->mesh = snapshot_new_at(&s->arena, &s->diags, list, s->n_objects, &st->place);
     s->number = ++st->number;
     s->waited = loop_now(st->loop) - st->changed_at;
     memcpy(s->touched, st->touched, sizeof(s->touched));
@@ -399,6 +401,14 @@ void store_release(struct store *st, struct store_snapshot *s)
 
 /* ---- life and views ---- */
 
+void store_mesh_config(struct store *st, struct view home, struct view revision)
+{
+    bool only = !revision.n || view_is(revision, "default");
+
+    st->place.ns = home.n ? arena_view(&st->names, home) : VIEW("istio-system");
+    st->place.name = only ? VIEW("istio") : arena_printf(&st->names, "istio-%.*s", VIEW_ARGS(revision));
+}
+
 struct store *store_new(struct loop *loop, struct task *owner, uint32_t bits)
 {
     struct store *st = calloc(1, sizeof(*st));
@@ -413,6 +423,8 @@ struct store *store_new(struct loop *loop, struct task *owner, uint32_t bits)
     arena_init(&st->scratch, 64 * 1024);
     task_init(&st->task, loop, store_run, "store");
     timer_init(&st->due, &st->task, EVENT_DUE);
+    arena_init(&st->names, 256);
+    store_mesh_config(st, VIEW_NONE, VIEW_NONE);
     return st;
 }
 
@@ -437,6 +449,7 @@ struct store *store_free(struct store *st)
     arena_done(&st->scratch);
     timer_done(&st->due);
     task_done(&st->task);
+    arena_done(&st->names);
     free(st);
     return NULL;
 }

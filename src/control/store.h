@@ -36,6 +36,9 @@ struct store_snapshot {
 };
 
 struct store *store_new(struct loop *loop, struct task *owner, uint32_t bits) __attribute__((returns_nonnull));
+/* Whose MeshConfig counts: ConfigMap `istio` or `istio-<revision>` of the control plane's namespace. Before the first object;
+ * empty: istio-system, default. */
+void store_mesh_config(struct store *st, struct view home, struct view revision);
 struct store *store_free(struct store *st); /* after its snapshots were released; NULL */
 
 void store_put_json(struct store *st, struct view json);

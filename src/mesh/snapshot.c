@@ -62,18 +62,26 @@ static void build_indexes(struct mesh_snapshot *s)
            (struct object *)&slice->o);
 }
 
-/* ConfigMap `istio` of the root namespace. Which namespace that is, the ConfigMap itself could say; as in Istio it is
- * istio-system unless the control plane was told otherwise, and then everything is found from there. */
-static const struct mesh_config *find_config(struct mesh_snapshot *s, struct diags *d)
+/* Which namespace is the root, the ConfigMap itself says; where it is itself, only the control plane can be told. */
+static const struct mesh_config *find_config(struct mesh_snapshot *s, struct diags *d,
+                                             const struct mesh_config_place *p)
 {
     struct mesh_config *c = mesh_config_default(s->arena);
-    const struct object *cm = snapshot_get(s, KIND_CONFIG_MAP, c->root_ns, VIEW("istio"));
+    const struct object *cm = snapshot_get(s, KIND_CONFIG_MAP, p->ns, p->name);
+    s->config_object = cm;
     if (cm && mesh_config_parse(s->arena, d, (const struct config_map *)(const void *)cm, &c) < 0)
         c = mesh_config_default(s->arena);
     return c;
 }
 
 struct mesh_snapshot *snapshot_new(struct arena *a, struct diags *d, struct object *const *objects, uint32_t n)
+{
+    static const struct mesh_config_place standard = {{"istio-system", 12}, {"istio", 5}};
+    return snapshot_new_at(a, d, objects, n, &standard);
+}
+
+struct mesh_snapshot *snapshot_new_at(struct arena *a, struct diags *d, struct object *const *objects, uint32_t n,
+                                      const struct mesh_config_place *place)
 {
     struct mesh_snapshot *s = ARENA_NEW(a, struct mesh_snapshot);
     s->arena = a;
@@ -92,7 +100,7 @@ struct mesh_snapshot *snapshot_new(struct arena *a, struct diags *d, struct obje
     for (int k = 0; k < MESH_KINDS; k++)
         if (s->by_kind[k].n)
             qsort(s->by_kind[k].list, s->by_kind[k].n, sizeof(struct object *), by_age);
-    s->config = find_config(s, d);
+    s->config = find_config(s, d, place);
     build_indexes(s);
     return s;
 }

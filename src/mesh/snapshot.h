@@ -38,6 +38,7 @@ struct mesh_snapshot {
     struct arena *arena;
     struct object_list by_kind[MESH_KINDS]; /* oldest creationTimestamp first, ties by name, then namespace */
     const struct mesh_config *config;       /* never NULL */
+    const struct object *config_object;     /* the ConfigMap that it came from; NULL: defaults */
     struct view domain;                     /* cluster.local */
     struct map by_key;                      /* "<kind number>/ns/name" → struct object */
     struct map hosts;                       /* name → struct mesh_host, the first that claims it */
@@ -49,6 +50,14 @@ struct mesh_snapshot {
 
 /* Of two objects with one kind, namespace and name the later one counts, as with `apply`. Never fails: a MeshConfig that is rejected leaves the defaults, and diags says so. */
 struct mesh_snapshot *snapshot_new(struct arena *a, struct diags *d, struct object *const *objects, uint32_t n);
+
+/* Where MeshConfig is: ConfigMap `istio` of istio-system, and `istio-<revision>` in the control plane's own namespace for
+ * an installation that is not the only one. */
+struct mesh_config_place {
+    struct view ns, name;
+};
+struct mesh_snapshot *snapshot_new_at(struct arena *a, struct diags *d, struct object *const *objects, uint32_t n,
+                                      const struct mesh_config_place *place);
 
 struct object *snapshot_get(const struct mesh_snapshot *s, enum mesh_kind kind, struct view ns, struct view name);
 
