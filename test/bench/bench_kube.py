@@ -374,7 +374,7 @@ def idle_sidecars_kb(pods):
 def on_cluster(b, machine):
     machine.bench_work = b.work
     machine.up()
-    machine.install()
+    machine.install(images=("weft-control", "weft-proxy", "bookinfo"))
     machine.kubectl("create", "namespace", "plain")
     machine.kubectl("create", "namespace", "meshed")
     machine.kubectl("label", "namespace", "meshed", "istio-injection=enabled")

@@ -8,7 +8,6 @@ The cluster lives in namespaces of its own, so everything that talks to it runs 
 whatever becomes of it. WEFT_E2E_KUBE=NAME uses a cluster that runs already, with weft installed or not, and leaves it running.
 """
 import atexit
-import glob
 import itertools
 import json
 import os
@@ -74,15 +73,16 @@ class Machine:
     def load(self, *archives):
         self.kube_up("load", *archives, timeout=300)
 
-    def install(self, again=False):
+    def install(self, again=False, images=("weft-control", "weft-proxy", "bookinfo", "test-apps")):
         """Images into the node and weft onto the cluster, as a user does it."""
         installed = self.kubectl("get", "deployment/istiod", "-n", "istio-system", check=False).returncode == 0
         if self.borrowed and installed and not again:
             return self
         if not again:
-            archives = sorted(glob.glob(f"{IMAGES}/*.tar"))
-            assert len(archives) >= 5, f"not all images are in {IMAGES}: make images, and apps/container.py"
-            self.load(*archives)
+            missing = [i for i in images if not os.path.exists(f"{IMAGES}/{i}.tar")]
+            if missing:
+                raise Failed(f"{', '.join(missing)} is not in {IMAGES}: make images, and test/e2e/apps/container.py for test-apps")
+            self.load(*(f"{IMAGES}/{i}.tar" for i in images))
             self.before = self.objects()
         self.weft("install", *[f"--set=meshConfig.{k}={v}" for k, v in CONFIG.items()], timeout=180)
         return self

@@ -79,7 +79,7 @@ def show(machine):
 def demo(machine, once):
     machine.up()
     note(f"Kubernetes {machine.kubectl('version', '-o', 'yaml').stdout.split('serverVersion:')[1].split('gitVersion: ')[1].split()[0]}, one node")
-    machine.install()
+    machine.install(images=("weft-control", "weft-proxy", "bookinfo"))
     note("weft install: control plane istiod, webhooks, definitions, gateway istio-ingressgateway")
     machine.kubectl("label", "namespace", "default", "istio-injection=enabled", "--overwrite")
     start = time.monotonic()
