@@ -25,7 +25,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "control/ca_authority.h"
+#include "control/identity/authority.h"
 #include "control/control.h"
 #include "kube/client.h"
 #include "kube/config.h"

@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/map.h"
-#include "control/ca_authority.h"
+#include "control/identity/authority.h"
 #include "control/webhook/stats.h"
 #include "control/webhook/validate.h"
 #include "kube/client.h"

@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "control/ca_authority.h"
+#include "control/identity/authority.h"
 #include "control/port.h"
 #include "control/reply.h"
 #include "control/webhook/bundle.h"
@@ -358,8 +358,9 @@ static void webhook_run(struct task *t, uint32_t events)
 
 int webhook_new(const struct webhook_config *config, struct webhook **ret, const char **ret_why)
 {
-    const char *native = getenv("ENABLE_NATIVE_SIDECARS");
-    if (native && *native && strcmp(native, "auto") && strcmp(native, "true") && strcmp(native, "false")) {
+    const char *text = getenv("ENABLE_NATIVE_SIDECARS");
+    struct view native = view_of(text ? text : "");
+    if (native.n && !view_is(native, "auto") && !view_is(native, "true") && !view_is(native, "false")) {
         *ret_why = "ENABLE_NATIVE_SIDECARS must be auto, true or false";
         return -EINVAL;
     }
@@ -374,7 +375,7 @@ int webhook_new(const struct webhook_config *config, struct webhook **ret, const
                                                          .revision = config->revision,
                                                          .ns = config->ns,
                                                          .cluster_id = config->cluster_id,
-                                                         .native = native});
+                                                         .native = text});
     if (config->kube)
         w->bundle = bundle_new(&(struct bundle_config){.loop = config->loop,
                                                        .kube = config->kube,

@@ -11,7 +11,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
-#include "control/ca.h"
+#include "control/identity/ca.h"
 #include "control/control.h"
 #include "http/grpc_call.h"
 #include "net/conn.h"

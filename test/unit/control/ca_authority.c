@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 
 #include "../trust/pki.h"
-#include "control/ca_authority.h"
-#include "control/ca_secret.h"
+#include "control/identity/authority.h"
+#include "control/identity/secret.h"
 #include "trust/roots.h"
 #include "wire/base64.h"
 

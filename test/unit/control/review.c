@@ -16,7 +16,7 @@
 #include "base/clock.h"
 #include "control/port.h"
 #include "control/reply.h"
-#include "control/review.h"
+#include "control/identity/review.h"
 #include "http/stream.h"
 #include "kube/client.h"
 #include "net/loop.h"

@@ -4,7 +4,7 @@
  */
 #include "api.h"
 
-#include "control/root_cert.h"
+#include "control/identity/root_cert.h"
 #include "mesh/parse.h"
 
 #define ROOT "-----BEGIN CERTIFICATE-----\nroot\n-----END CERTIFICATE-----\n"

@@ -11,7 +11,7 @@
 
 #include "control/port.h"
 #include "control/reply.h"
-#include "control/root_cert.h"
+#include "control/identity/root_cert.h"
 #include "http/stream.h"
 #include "kube/client.h"
 #include "mesh/parse.h"

@@ -15,7 +15,7 @@
 #include "control/port.h"
 #include "control/push.h"
 #include "control/reply.h"
-#include "control/status.h"
+#include "control/status/status.h"
 #include "control/store.h"
 #include "http/stream.h"
 #include "kube/client.h"

@@ -11,7 +11,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
-#include "control/status_condition.h"
+#include "control/status/condition.h"
 #include "wire/node.h"
 
 #define WALL (UINT64_C(1767225600) * NS_PER_S) /* 2026-01-01T00:00:00Z */

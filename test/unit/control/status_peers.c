@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "control/port.h"
 #include "control/reply.h"
-#include "control/status_peers.h"
+#include "control/status/peers.h"
 #include "kube/client.h"
 #include "mesh/parse.h"
 #include "net/loop.h"

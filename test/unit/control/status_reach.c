@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "control/port.h"
 #include "control/push.h"
-#include "control/status_reach.h"
+#include "control/status/reach.h"
 #include "control/store.h"
 #include "net/loop.h"
 #include "net/sim.h"

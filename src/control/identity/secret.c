@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* See ca_secret.h. One call at a time; what the Secret holds comes back through the watch, also what we wrote ourselves. */
-#include "control/ca_secret.h"
+/* See identity/secret.h. One call at a time; what the Secret holds comes back through the watch, also what we wrote ourselves. */
+#include "control/identity/secret.h"
 
 #include <stdlib.h>
 

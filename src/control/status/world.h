@@ -16,10 +16,10 @@
 #include <stdint.h>
 
 #include "base/map.h"
-#include "control/status_condition.h"
-#include "control/status_reach.h"
-#include "control/status_source.h"
-#include "control/status_write.h"
+#include "control/status/condition.h"
+#include "control/status/reach.h"
+#include "control/status/source.h"
+#include "control/status/write.h"
 
 struct store;
 struct store_snapshot;

@@ -3,20 +3,20 @@
  * say and how many proxies have them becomes the status that they should have; what differs from the one that they have is
  * written when its time has come. Looks are at least LOOK_GAP apart, and never take more than a fiftieth of the CPU.
  */
-#include "control/status.h"
+#include "control/status/status.h"
 
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/map.h"
-#include "control/event.h"
+#include "control/status/event.h"
 #include "control/push.h"
-#include "control/status_condition.h"
-#include "control/status_peers.h"
-#include "control/status_source.h"
-#include "control/status_world.h"
-#include "control/status_write.h"
+#include "control/status/condition.h"
+#include "control/status/peers.h"
+#include "control/status/source.h"
+#include "control/status/world.h"
+#include "control/status/write.h"
 #include "control/store.h"
 #include "kube/lease.h"
 #include "net/loop.h"

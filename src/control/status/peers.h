@@ -19,7 +19,7 @@
 
 #include "base/buf.h"
 #include "base/view.h"
-#include "control/status_condition.h"
+#include "control/status/condition.h"
 #include "mesh/snapshot.h"
 
 #define STATUS_PEERS_PATH "/apis/status.weft.io/v1/counts"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* See status_write.h. A queue, a token bucket and a few calls; a task that is woken by calls that end and by one timer. */
-#include "control/status_write.h"
+/* See status/write.h. A queue, a token bucket and a few calls; a task that is woken by calls that end and by one timer. */
+#include "control/status/write.h"
 
 #include <stdlib.h>
 

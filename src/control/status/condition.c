@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* See status_condition.h. Conditions are four rows of a table that is walked for reading, comparing and printing alike;
+/* See status/condition.h. Conditions are four rows of a table that is walked for reading, comparing and printing alike;
  * validationMessages are kept as "IST0101/WARNING,…", which is all that Istio's schema lets them say, and compares whatever
  * order an API server gives to keys.
  */
-#include "control/status_condition.h"
+#include "control/status/condition.h"
 
 #include <string.h>
 

@@ -2,7 +2,7 @@
 /* Bearer tokens to identities (review.h): remembered, verified with keys, or asked of the API server, in this order.
  * What cannot be decided is refused.
  */
-#include "control/review.h"
+#include "control/identity/review.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* See status_world.h. */
-#include "control/status_world.h"
+/* See status/world.h. */
+#include "control/status/world.h"
 
 #include <stdlib.h>
 

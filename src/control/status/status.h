@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What became of every Istio object, written into its status: the conditions Accepted, ResolvedRefs and Programmed (and Istio's
- * Reconciled), and validationMessages; Events when one of them changes (control/event.h).
+ * Reconciled), and validationMessages; Events when one of them changes (control/status/event.h).
  *
  *   struct status *s = status_new(&(struct status_config){.loop = loop, .api = api, .store = store, .xds = xds, .push = push});
  *   … each new snapshot:  status_snapshot(s);
  *   status_free(s);
  *
  * It looks at the world a moment after something changed (a snapshot, a rejected object, an acknowledgement, a proxy that came
- * or went), works out what each object's status should say (status_condition.h, status_reach.h) and writes only what differs
- * from what the object has (status_write.h): an object that changes costs one write, a mesh that is started again none.
+ * or went), works out what each object's status should say (status/condition.h, status/reach.h) and writes only what differs
+ * from what the object has (status/write.h): an object that changes costs one write, a mesh that is started again none.
  *
  * One writer: whoever holds the lease. The others work nothing out. Nothing is written while proxies are still on their way:
  * a change is told when it is acknowledged, or after STATUS_PATIENCE that it is not; numbers of proxies that merely come and go
@@ -55,6 +55,6 @@ struct status *status_new(const struct status_config *config) __attribute__((ret
 struct status *status_free(struct status *s); /* before the push, the store and the API client; NULL */
 void status_snapshot(struct status *s);       /* push_now() is another one */
 void status_lease(struct status *s);          /* the lease was won or lost */
-/* How many of our own proxies have what: for the replica that writes (control/status_peers.h). */
+/* How many of our own proxies have what: for the replica that writes (control/status/peers.h). */
 void status_print_counts(struct status *s, struct buf *out);
 const struct status_stats *status_stats(struct status *s);

@@ -2,7 +2,7 @@
 /* See root_cert.h. A place is one namespace: whether it exists (from snapshots), what its ConfigMap holds (from the watch),
  * and when it may be written next. What is to be done follows from these three, at any time anew.
  */
-#include "control/root_cert.h"
+#include "control/identity/root_cert.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* See status_source.h. One list after the other, in pages; the watches beside them. */
-#include "control/status_source.h"
+/* See status/source.h. One list after the other, in pages; the watches beside them. */
+#include "control/status/source.h"
 
 #include <stdlib.h>
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* See ca_authority.h. Whatever a source finds is an offer; take_offer decides when and whether it is used.
+/* See identity/authority.h. Whatever a source finds is an offer; take_offer decides when and whether it is used.
  *
  *   roots    what everybody is told to trust now
  *   settled  what everybody has been told long enough ago to trust it for certain
  *   now      signs: its chain reaches a root of `settled` (or it is the first)
  *   next     will sign when `roots` has settled
  */
-#include "control/ca_authority.h"
+#include "control/identity/authority.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "control/ca_secret.h"
+#include "control/identity/secret.h"
 #include "kube/client.h"
 #include "net/loop.h"
 #include "net/timer.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* See status_peers.h. Each replica is asked through a client of its own (kube/client.h: a Kubernetes-like path over plain HTTP,
+/* See status/peers.h. Each replica is asked through a client of its own (kube/client.h: a Kubernetes-like path over plain HTTP,
  * with its time limits and its bounds); its last answer is a map in an arena.
  */
-#include "control/status_peers.h"
+#include "control/status/peers.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* See ca.h. A call walks review → receive → sign → drain; every step has a deadline. */
-#include "control/ca.h"
+#include "control/identity/ca.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -8,8 +8,8 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "control/ca_authority.h"
-#include "control/review.h"
+#include "control/identity/authority.h"
+#include "control/identity/review.h"
 #include "http/grpc_call.h"
 #include "http/stream.h"
 #include "kube/client.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* See status_reach.h. Objects are numbers, what concerns a group of proxies is an array of them; counting is then one walk over
+/* See status/reach.h. Objects are numbers, what concerns a group of proxies is an array of them; counting is then one walk over
  * proxies times what concerns each.
  */
-#include "control/status_reach.h"
+#include "control/status/reach.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* See event.h. Events that wait are a queue, those that were written lately a map by their words; calls go one at a time. */
-#include "control/event.h"
+#include "control/status/event.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -145,7 +145,7 @@ static struct said *said_new(struct events *e, const struct event *what, struct 
     s->key = arena_view(&s->arena, key);
     s->first = loop_wall(e->config.loop);
     s->name = arena_printf(&s->arena, "%.*s.%016llx", VIEW_ARGS(view_head(o->name, 230)),
-                           (unsigned long long)(s->first + e->names++));
+                           (unsigned long long)s->first + e->names++);
     map_put(&e->said, s->key, s);
     return s;
 }
