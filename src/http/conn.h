@@ -78,6 +78,7 @@ uint32_t http_conn_streams(const struct http_conn *c);
 /* Finishes what runs and closes: HTTP/1 says Connection: close on its next response, HTTP/2 sends GOAWAY, and the last one
  * a round trip later. HTTP_CONN_CLOSED follows. */
 void http_conn_drain(struct http_conn *c);
+#define HTTP_DRAIN_IDLE (5 * NS_PER_S) /* an idle HTTP/1 client has that long to ask once more and be told */
 
 enum http_version http_conn_version(const struct http_conn *c);
 enum http_fin http_conn_fin(const struct http_conn *c);

@@ -422,9 +422,15 @@ static void h1_flushed(struct http_conn *c)
         http_stream_wake(s);
 }
 
+/* A client closes what is idle. A server must not: a request may be on its way, and would fail. It says so with the next
+ * answer; who never asks again is closed after a while. */
 static void h1_drain(struct http_conn *c)
 {
     no_reuse(c);
+    if (is_server(c) && !c->stream) {
+        timer_set(&c->timer, loop_now(c->shared->loop) + HTTP_DRAIN_IDLE);
+        return;
+    }
     if (!c->stream || (is_server(c) && !(c->stream->ready & HTTP_HEADERS) && http_bytes_n(&c->in) == 0))
         http_conn_finish(c);
 }

@@ -50,6 +50,7 @@ void connection_new(struct worker *w, const struct listener *accepted, struct co
     c->accepted = resource_ref(accepted);
     c->listener = resource_ref(accepted);
     c->opened = loop_now(w->loop);
+    c->draining = worker_drains(w, accepted);
     c->number = worker_count(&w->counters.connections, 1);
     worker_count(&w->counters.connections_active, 1);
     arena_init(&c->arena, 512);
@@ -252,7 +253,7 @@ static void serve_http(struct connection *c, enum http_version version)
     log_connection_open(c);
     c->http = http_conn_new(c->worker->http, c->conn, &config, &c->task, CONNECTION_HTTP);
     c->conn = NULL;
-    if (c->draining)
+    if (c->draining && version == HTTP_1) /* HTTP/2 would be told to leave before its first request */
         http_conn_drain(c->http);
 }
 

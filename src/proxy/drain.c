@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Draining (drain.h): one letter to the workers, then a look every 200 ms whether connections are left or time is up. */
+/* Draining (drain.h): letters to the workers, and from SIGTERM on a look every 200 ms whether connections are left or time
+ * is up. */
 #include "proxy/drain.h"
 
 #include "base/log.h"
@@ -17,14 +18,25 @@ static uint64_t active(const struct proxy *p)
     return n;
 }
 
+static void say_goodbye(struct proxy *p, bool all)
+{
+    p->draining = true;
+    log_info("draining: %llu connections are open", (unsigned long long)active(p));
+    proxy_post_all(p, &(struct worker_letter){.kind = all ? WORKER_DRAIN : WORKER_DRAIN_INBOUND});
+}
+
 void drain_start(struct proxy *p)
 {
-    if (p->draining)
+    if (!p->draining)
+        say_goodbye(p, false);
+}
+
+void drain_leave(struct proxy *p)
+{
+    if (p->drain_until)
         return;
-    p->draining = true;
+    say_goodbye(p, true);
     p->drain_until = loop_now(p->loop) + p->options->drain;
-    log_info("draining: no new connections, %llu are open", (unsigned long long)active(p));
-    proxy_post_all(p, &(struct worker_letter){.kind = WORKER_DRAIN});
     timer_in(&p->tick, DRAIN_LOOK_EVERY);
 }
 
@@ -40,7 +52,7 @@ void drain_tick(struct proxy *p)
         loop_stop(p->loop);
         return;
     }
-    if (!p->draining)
+    if (!p->drain_until)
         return;
     uint64_t now = loop_now(p->loop);
     if (now >= p->drain_until || (p->options->exit_on_zero_connections && active(p) == 0)) {

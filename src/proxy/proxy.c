@@ -191,7 +191,7 @@ static void proxy_task(struct task *t, uint32_t events)
 
 void proxy_drain(struct proxy *p)
 {
-    drain_start(p);
+    drain_leave(p);
 }
 
 void proxy_stop(struct proxy *p)

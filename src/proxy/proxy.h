@@ -3,7 +3,7 @@
  *
  *   struct proxy *p = proxy_new(&options, control_loop, worker_loops, n);    // loops of the kernel or of a simulation
  *   … run the loops, each worker's in a thread of its own …
- *   proxy_drain(p);                                     // as SIGTERM: listeners close, streams finish
+ *   proxy_drain(p);                                     // as SIGTERM: goodbyes, streams finish, the end
  *   proxy_stop(p);  … until proxy_stopped(p) …           // everything closed
  *   proxy_free(p);
  *

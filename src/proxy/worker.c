@@ -222,7 +222,7 @@ static void apply_plan(struct worker *w, const struct worker_letter *l)
     w->now = g;
     upstreams_apply(w, l->plan);
     char why[200] = "";
-    if (!w->draining && bounds_apply(w, l->plan, why) < 0)
+    if (!w->closing && bounds_apply(w, l->plan, why) < 0)
         odd(why[0] != 0);
     if (before)
         generation_unref(before);
@@ -238,12 +238,13 @@ static void apply_ejection(struct worker *w, const struct ejection *e)
     resource_unref(e->cluster);
 }
 
-static void drain(struct worker *w)
+static void drain(struct worker *w, bool all)
 {
     w->draining = true;
-    bounds_close(w);
+    w->drains_all = w->drains_all || all;
     LIST_EACH (&w->connections, struct connection, link, c)
-        connection_drain(c);
+        if (worker_drains(w, c->accepted))
+            connection_drain(c);
 }
 
 static void close_all(struct worker *w)
@@ -288,8 +289,9 @@ static void worker_run(struct task *t, uint32_t events)
         case WORKER_EJECT:
             apply_ejection(w, &l->ejection);
             break;
+        case WORKER_DRAIN_INBOUND:
         case WORKER_DRAIN:
-            drain(w);
+            drain(w, l->kind == WORKER_DRAIN);
             break;
         case WORKER_CLOSE:
             close_all(w);

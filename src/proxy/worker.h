@@ -21,6 +21,7 @@
 #include "net/mailbox.h"
 #include "net/resolve.h"
 #include "net/timer.h"
+#include "plan/listener.h"
 #include "plan/plan.h"
 #include "proxy/ejection.h"
 #include "proxy/tls_shelf.h"
@@ -48,8 +49,9 @@ enum worker_letter_kind {
     WORKER_PLAN,     /* plan: run it (takes over the reference) */
     WORKER_IDENTITY, /* identity and trust of the workload: for handshakes from now on (takes over both references) */
     WORKER_EJECT,    /* ejection: another worker has found an endpoint bad (takes over the cluster's reference) */
-    WORKER_DRAIN,    /* close listeners, finish what runs */
-    WORKER_CLOSE,    /* close everything now, then report WORKER_CLOSED */
+    WORKER_DRAIN_INBOUND, /* say goodbye to inbound connections */
+    WORKER_DRAIN,         /* and to all */
+    WORKER_CLOSE,         /* close everything now, then report WORKER_CLOSED */
 };
 
 struct worker_letter {
@@ -121,13 +123,19 @@ struct worker {
     struct peer_cache *peers;
     const struct peer_self *self; /* the proxy's; NULL: tells nobody who it is */
     struct pool *connection_pool, *stream_pool;
-    bool draining, closing, closed;
+    bool draining, drains_all, closing, closed;
     struct worker_counters counters;
 };
 
 struct worker *worker_new(struct proxy *proxy, struct loop *loop, uint32_t index, uint32_t n_workers);
 struct worker *worker_free(struct worker *w);                           /* after WORKER_CLOSED; NULL */
 void worker_post(struct worker *w, const struct worker_letter *letter); /* any thread; copies */
+
+/* Whether connections of this listener are told to come to an end (drain.h). */
+static inline bool worker_drains(const struct worker *w, const struct listener *l)
+{
+    return w->drains_all || (w->draining && l->direction == TRAFFIC_INBOUND);
+}
 
 static inline struct generation *generation_ref(struct generation *g)
 {

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from mesh import LOGGED, client, server, until
+from mesh import LOGGED, Failed, client, server, until
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,9 @@ class Load:
     def ended(self):
         self.thread.join()
         summary = self.out.strip().split("\n")[-1]
-        assert " 0 failed" in summary, self.out[-2000:]
+        if " 0 failed" not in summary:
+            log = self.mesh("logs", self.mesh.pod("app=client"), "-c", "istio-proxy", check=False).stdout
+            raise Failed(self.out[-2000:] + "\n".join(line for line in log.split("\n") if '"response_code":5' in line)[-4000:])
         return int(summary.split()[1])
 
 

@@ -283,7 +283,7 @@ static void probes_speak_https_and_grpc(void **state)
         print_message("  %s\n", cases[i].name);
         const struct pod *p = start(arena_str(&world->arena, buf_read(&yaml)));
         buf_done(&yaml);
-        if (!until_by(is_ready, p, cases[i].ready ? 5000 : 1500) && cases[i].ready)
+        if (!until_by(is_ready, p, cases[i].ready ? 20000 : 1500) && cases[i].ready)
             print_error("%s\n", log_text(p, "main", false));
         assert_int_equal(is_ready(p), cases[i].ready);
         stop(p, 0);
