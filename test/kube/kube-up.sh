@@ -488,12 +488,13 @@ start_kube_apiserver() {
 		--proxy-client-cert-file="$pki/front-proxy.crt" --proxy-client-key-file="$pki/front-proxy.key" \
 		$gates
 }
+	# when the API server was away for a minute, the one node would count as lost and all of its pods as not ready
 # shellcheck disable=SC2086
 start_kube_controller_manager() {
 	run kube-controller-manager kube-controller-manager --kubeconfig="$cfg/kube-controller-manager.conf" \
 		--service-account-private-key-file="$pki/sa.key" --root-ca-file="$pki/ca.crt" \
 		--cluster-signing-cert-file="$pki/ca.crt" --cluster-signing-key-file="$pki/ca.key" \
-		--use-service-account-credentials=true --leader-elect=false $pace $gates
+		--use-service-account-credentials=true --leader-elect=false --node-monitor-grace-period=10m $pace $gates
 }
 # shellcheck disable=SC2086
 start_kube_scheduler() {
