@@ -35,7 +35,7 @@ static int delete_one(struct cli *c, enum mesh_kind kind, struct view name, uint
         return r;
     struct answer a = {0};
     r = client_call(c, "DELETE", path, VIEW_NONE, &a);
-    if (r == EXIT_OK && a.status != 200)
+    if (r == EXIT_OK && a.status != 200 && a.status != 202) /* 202: it ends in its own time */
         r = client_refused(c, &a);
     answer_done(&a);
     if (r)
