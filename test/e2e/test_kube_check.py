@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from cluster import Machine
-from mesh import ROOT, WEFT, until
+from mesh import ROOT, WEFT
 
 HELM = os.path.expanduser("~/.cache/weft/helm/helm")
 
@@ -246,9 +246,9 @@ def test_helms_installation_is_helms(api):
         api.run(HELM, "upgrade", "istiod", chart[3], "-n", "mesh-five", "--set", "global.istioNamespace=mesh-five,revision=five,pilot.replicaCount=3", timeout=120)
         assert api.kubectl("get", "deploy", "istiod-five", "-n", "mesh-five", "-o", "jsonpath={.spec.replicas}").stdout == "3"
         assert {o for o in api.objects() ^ before if "sh.helm.release" not in o} == set()
-        until("an uninstall that finds nothing of ours, once the namespaces of the cases before are gone", lambda: (
-            lambda o: o if "nothing of weft is installed" in o.stderr else None)(
-                api.run(WEFT, "uninstall", "-y", "--timeout", "2s", check=False)), timeout=60)
+        before = api.objects()
+        api.run(WEFT, "uninstall", "-y", "--timeout", "2s", check=False)    # namespaces of the cases before stay Terminating: nobody ends them
+        assert api.objects() == before
     finally:
         api.run(HELM, "uninstall", "istiod", "-n", "mesh-five", timeout=120)
     left = api.kubectl("get", "clusterrole,mutatingwebhookconfiguration,validatingwebhookconfiguration,deploy,svc", "-A", "-o", "name",
