@@ -35,12 +35,16 @@ struct compiler *compiler_new(const struct mesh_snapshot *snapshot, struct compi
     map_init(&c->before, NULL);
     map_init(&c->memos, NULL);
     map_init(&c->memos_before, NULL);
+    map_init(&c->hosts, NULL);
+    map_init(&c->hosts_before, NULL);
     map_init(&c->plans_before, NULL);
     if (last) { /* what it made is kept for one generation, so that equal resources stay the same ones */
         c->before = last->interned;
         map_init(&last->interned, NULL);
         c->memos_before = last->memos;
         map_init(&last->memos, NULL);
+        c->hosts_before = last->hosts;
+        map_init(&last->hosts, NULL);
         c->outbound_before = last->outbound_print;
         MAP_EACH (&last->scopes, it)
             map_put(&c->plans_before, arena_view(&c->arena, it->key),
@@ -72,6 +76,9 @@ struct compiler *compiler_free(struct compiler *c)
     forget(&c->before);
     reuse_forget(&c->memos);
     reuse_forget(&c->memos_before);
+    inbound_common_forget(c);
+    service_hosts_forget(&c->hosts);
+    service_hosts_forget(&c->hosts_before);
     MAP_EACH (&c->plans_before, it)
         plan_unref(it->value);
     map_done(&c->plans_before);

@@ -85,9 +85,10 @@ struct http_manager *manager_new(struct scope *s, struct arena *a, enum traffic_
 {
     struct http_manager *m = ARENA_NEW(a, struct http_manager);
     m->stat_prefix = arena_view(a, stat_prefix);
+    m->filters = ARENA_ARRAY(a, struct http_filter, COUNT_OF(filters));
     for (size_t i = 0; i < COUNT_OF(filters); i++)
         if (!(filters[i].not_inbound && direction == TRAFFIC_INBOUND))
-            *ARENA_PUSH(a, m->filters, m->n_filters) = (struct http_filter){filters[i].kind, view_of(filters[i].name)};
+            m->filters[m->n_filters++] = (struct http_filter){filters[i].kind, view_of(filters[i].name)};
     m->server_name = direction == TRAFFIC_OUTBOUND ? VIEW("envoy") : VIEW("istio-envoy");
     m->request_id = true;
     m->keep_request_id = direction != TRAFFIC_UNSPECIFIED;

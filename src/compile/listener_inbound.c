@@ -17,7 +17,6 @@
 
 enum declared { DECLARED_HTTP, DECLARED_TCP, UNDECLARED };
 enum serve { SERVE_HTTP, SERVE_TCP };
-enum alpn_set { ALPN_ANY, ALPN_ISTIO, ALPN_ISTIO_HTTP, ALPN_ISTIO_TCP, ALPN_PLAIN_HTTP };
 
 static const struct chain_rule {
     enum mtls_mode mode;
@@ -48,14 +47,6 @@ static const struct chain_rule {
     {MTLS_DISABLE, UNDECLARED, TRANSPORT_RAW, ALPN_ANY, SERVE_TCP, false},
 };
 
-static const char *const alpn_sets[][6] = {
-    [ALPN_ANY] = {NULL},
-    [ALPN_ISTIO] = {"istio", "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1", "istio-h2"},
-    [ALPN_ISTIO_HTTP] = {"istio-http/1.0", "istio-http/1.1", "istio-h2"},
-    [ALPN_ISTIO_TCP] = {"istio-peer-exchange", "istio"},
-    [ALPN_PLAIN_HTTP] = {"http/1.0", "http/1.1", "h2c"},
-};
-
 /* One port of the workload and the services that lead to it. */
 struct inbound_port {
     uint32_t target;
@@ -72,8 +63,11 @@ struct inbound {
     struct inbound_port *ports;
     uint32_t n_ports;
     struct listener *l;
-    struct arena *a;                 /* the listener's */
-    const struct tls_server *tls[2]; /* of the first chain of its kind: what is in it is shared by the others */
+    struct arena *a; /* the listener's */
+    const struct inbound_common *common;
+    struct http_manager *http; /* of the port at hand, for all its chains; NULL: not made yet */
+    struct tcp_manager *tcp;
+    struct plan_origin origin;
 };
 
 /* --- which ports --- */
@@ -180,89 +174,52 @@ static void add_cluster(struct inbound *in, const struct inbound_port *ip)
 
 /* --- chains --- */
 
-static void serve_http(struct inbound *in, struct filter_chain *c, const struct inbound_port *ip)
+static void name_route(struct inbound *in, struct virtual_host *vh, const struct inbound_port *ip)
 {
-    struct arena *a = in->a;
-    const struct registered *r = ip->port ? ip->services[0] : NULL;
-    struct view cluster = cluster_name(in, ip);
-    c->http = manager_new(in->s, a, TRAFFIC_INBOUND, arena_printf(a, "inbound_0.0.0.0_%u;", ip->target));
-    struct route_table *t = c->http->routes = ARENA_NEW(a, struct route_table);
-    t->res.kind = RESOURCE_ROUTES;
-    t->res.name = arena_view(a, cluster);
-    struct virtual_host *vh = ARENA_PUSH(a, t->hosts, t->n_hosts);
-    vh->name = arena_printf(a, "inbound|http|%u", ip->port ? ip->port->port : 0);
-    *ARENA_PUSH(a, vh->domains, vh->n_domains) = VIEW("*");
-    struct route_context x = {
-        .s = in->s, .a = a, .port = ip->port ? ip->port->port : ip->target, .gateway = VIEW("mesh")};
-    route_default(&x, vh, cluster, VIEW("default"), NULL, 0);
     struct route *route = &vh->routes[0];
-    if (!r)
-        return;
-    route->operation = arena_printf(a, "%.*s:%u/*", VIEW_ARGS(r->host), ip->port->port);
-    route->origin = plan_origin_of(a, &r->object->at, VIEW_NONE);
-    vh->origin = route->origin;
+    route->operation = arena_printf(in->a, "%.*s:%u/*", VIEW_ARGS(ip->services[0]->host), ip->port->port);
+    route->origin = vh->origin = in->origin;
     if (ip->port->protocol == PORT_GRPC || ip->port->protocol == PORT_GRPC_WEB)
         return;
-    struct retry_policy *retry = route->forward.retry = ARENA_NEW(a, struct retry_policy);
+    struct retry_policy *retry = route->forward.retry = ARENA_NEW(in->a, struct retry_policy);
     retry->on = RETRY_RESET_BEFORE_REQUEST; /* a kept connection that the application closed just now */
     retry->attempts = (uint32_t)DEFAULT_RETRY_ATTEMPTS;
 }
 
-static void add_tls(struct inbound *in, struct filter_chain *c, enum serve serve)
+static struct http_manager *http_of(struct inbound *in, const struct inbound_port *ip)
 {
-    static const char *const protocols[] = {"istio-peer-exchange", "h2", "http/1.1"};
-    static const char *const ciphers[] = {
-        "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-GCM-SHA256",
-        "ECDHE-RSA-AES128-GCM-SHA256",   "AES256-GCM-SHA384",           "AES128-GCM-SHA256",
-    };
-    struct arena *a = in->a;
-    const struct mesh_config *m = in->s->c->config;
-    struct tls_server *tls = c->tls = ARENA_NEW(a, struct tls_server);
-    c->peer_exchange = serve == SERVE_TCP;
-    if (in->tls[serve == SERVE_HTTP]) {
-        *tls = *in->tls[serve == SERVE_HTTP];
-        return;
-    }
-    in->tls[serve == SERVE_HTTP] = tls;
-    tls->require_client_cert = true;
-    *ARENA_PUSH(a, tls->common.identities, tls->common.n_identities) = name_ref(VIEW("default"));
-    tls->common.trust = name_ref(VIEW("ROOTCA"));
-    tls->common.min = TLS_PROTOCOL_1_2;
-    tls->common.max = TLS_PROTOCOL_1_3;
-    for (size_t i = serve == SERVE_HTTP; i < COUNT_OF(protocols); i++)
-        *ARENA_PUSH(a, tls->common.alpn, tls->common.n_alpn) = view_of(protocols[i]);
-    for (size_t i = 0; i < COUNT_OF(ciphers); i++)
-        *ARENA_PUSH(a, tls->common.ciphers, tls->common.n_ciphers) = view_of(ciphers[i]);
-    for (uint32_t i = 0; i <= m->trust_domain_aliases.n; i++) {
-        struct view domain = i ? m->trust_domain_aliases.list[i - 1] : m->trust_domain;
-        *ARENA_PUSH(a, tls->common.sans, tls->common.n_sans) =
-            (struct text_match){.kind = TEXT_PREFIX, .value = arena_printf(a, "spiffe://%.*s/", VIEW_ARGS(domain))};
-    }
+    uint32_t port = ip->port ? ip->port->port : 0;
+    struct http_manager *m = inbound_http(in->s, in->a, cluster_name(in, ip), ip->target, port);
+    if (ip->port)
+        name_route(in, &m->routes->hosts[0], ip);
+    return m;
 }
 
 static void add_chain(struct inbound *in, const struct inbound_port *ip, const struct chain_rule *rule)
 {
+    const struct inbound_common *common = in->common;
     struct arena *a = in->a;
     struct filter_chain *c = ARENA_PUSH(&in->scratch, in->l->chains, in->l->n_chains);
     c->match.port = (uint16_t)ip->target;
     c->match.transport = rule->transport;
-    for (const char *const *alpn = alpn_sets[rule->alpn]; *alpn; alpn++)
-        *ARENA_PUSH(a, c->match.alpn, c->match.n_alpn) = view_of(*alpn);
-    if (rule->mtls)
-        add_tls(in, c, rule->serve);
+    c->match.alpn = common->alpn[rule->alpn].list;
+    c->match.n_alpn = common->alpn[rule->alpn].n;
+    if (rule->mtls) {
+        c->tls = common->tls[rule->serve == SERVE_HTTP];
+        c->peer_exchange = rule->serve == SERVE_TCP;
+    }
     if (!ip->target)
         c->name = rule->serve == SERVE_HTTP ? VIEW("virtualInbound-catchall-http") : VIEW("virtualInbound");
     else
         c->name = arena_printf(a, "0.0.0.0_%u", ip->target);
-    if (ip->n_services)
-        c->origin = plan_origin_of(a, &ip->services[0]->object->at, VIEW_NONE);
+    c->origin = in->origin;
     if (rule->serve == SERVE_HTTP) {
-        serve_http(in, c, ip);
+        c->http = in->http = in->http ? in->http : http_of(in, ip);
         return;
     }
     struct view cluster = cluster_name(in, ip);
     c->stats = true;
-    c->tcp = manager_tcp(in->s, a, cluster, cluster);
+    c->tcp = in->tcp = in->tcp ? in->tcp : manager_tcp(in->s, a, cluster, cluster);
 }
 
 static enum declared declared_of(const struct inbound_port *ip)
@@ -287,6 +244,10 @@ static void add_port(struct inbound *in, const struct inbound_port *ip)
 {
     enum mtls_mode mode = policy_mtls(in->s->c, in->proxy->ns, &in->proxy->labels, ip->target);
     enum declared declared = declared_of(ip);
+    in->http = ip->target ? NULL : in->common->http;
+    in->tcp = ip->target ? NULL : in->common->tcp;
+    in->origin =
+        ip->n_services ? plan_origin_of(in->a, &ip->services[0]->object->at, VIEW_NONE) : (struct plan_origin){0};
     for (size_t i = 0; i < COUNT_OF(chain_rules); i++)
         if (chain_rules[i].mode == mode && chain_rules[i].declared == declared)
             add_chain(in, ip, &chain_rules[i]);
@@ -297,6 +258,8 @@ static void start_listener(struct inbound *in)
     const struct opt_duration *timeout = &in->s->c->config->protocol_detection_timeout;
     struct listener *l = in->l = RESOURCE_NEW(struct listener, RESOURCE_LISTENER, VIEW("virtualInbound"));
     in->a = &l->res.arena;
+    in->common = inbound_common(in->s);
+    resource_part_keep(in->a, in->common->part);
     must(plan_addr_parse_ip(VIEW("0.0.0.0"), INBOUND_PORT, &l->address) == 0);
     l->direction = TRAFFIC_INBOUND;
     l->bind_to_port = true;
@@ -307,7 +270,7 @@ static void start_listener(struct inbound *in)
     struct filter_chain *loop = ARENA_PUSH(&in->scratch, l->chains, l->n_chains);
     loop->name = VIEW("virtualInbound-blackhole"); /* to 15006 itself: would come back for ever */
     loop->match.port = INBOUND_PORT;
-    loop->tcp = manager_tcp(in->s, in->a, VIEW("BlackHoleCluster"), VIEW("BlackHoleCluster"));
+    loop->tcp = in->common->black_hole;
 }
 
 void compile_inbound(struct scope *s, struct plan *p, const struct proxy_facts *proxy)

@@ -15,22 +15,11 @@ struct memo {
     uint32_t n, cap;
 };
 
-static uint64_t mix(uint64_t print, uint64_t more)
-{
-    print = (print ^ more) * 0xff51afd7ed558ccdu;
-    return print ^ print >> 32;
-}
-
-static uint64_t mix_ptr(uint64_t print, const void *p)
-{
-    return mix(print, (uint64_t)(uintptr_t)p);
-}
-
 static uint64_t mix_kind(uint64_t print, const struct mesh_snapshot *s, enum mesh_kind kind)
 {
-    print = mix(print, s->by_kind[kind].n);
+    print = print_mix(print, s->by_kind[kind].n);
     for (uint32_t i = 0; i < s->by_kind[kind].n; i++)
-        print = mix_ptr(print, s->by_kind[kind].list[i]);
+        print = print_object(print, s->by_kind[kind].list[i]);
     return print;
 }
 
@@ -42,18 +31,18 @@ static uint64_t of_slices(const struct compiler *c, const struct registered *r, 
 
     for (uint32_t i = 0; slices && i < slices->n; i++) {
         const struct endpoint_slice *s = OBJECT_AS(slices->list[i], ENDPOINT_SLICE, endpoint_slice);
-        print = mix_ptr(print, s);
+        print = print_object(print, s);
         for (uint32_t j = 0; j < s->n_endpoints; j++)
-            print = mix_ptr(print, registry_target(c, &s->endpoints[j].target, r->ns));
+            print = print_object(print, registry_target(c, &s->endpoints[j].target, r->ns));
     }
     if (slices && slices->n)
         return print;
     struct object *o = snapshot_get(c->snap, KIND_ENDPOINTS, r->ns, r->name);
     const struct endpoints *e = OBJECT_AS(o, ENDPOINTS, endpoints);
-    print = mix_ptr(print, e);
+    print = print_object(print, e);
     for (uint32_t i = 0; e && i < e->n_subsets; i++)
         for (uint32_t j = 0; j < e->subsets[i].n_addresses; j++)
-            print = mix_ptr(print, registry_target(c, &e->subsets[i].addresses[j].target, r->ns));
+            print = print_object(print, registry_target(c, &e->subsets[i].addresses[j].target, r->ns));
     return print;
 }
 
@@ -70,7 +59,7 @@ static uint64_t instances_print(const struct compiler *c, const struct registere
         print = of_slices(c, r, print);
     for (uint32_t i = 0; r->entry && r->entry->has_workload_selector &&
                          (pod = snapshot_pod(c->snap, r->ns, &r->entry->workload_selector, &i));)
-        print = mix_ptr(print, pod);
+        print = print_object(print, pod);
     return mine->print = print ? print : 1;
 }
 
@@ -84,27 +73,27 @@ void reuse_build(struct compiler *c)
     static const enum mesh_kind kinds[] = {KIND_SERVICE, KIND_SERVICE_ENTRY, KIND_VIRTUAL_SERVICE,
                                            KIND_DESTINATION_RULE};
 
-    c->policy_print = mix_ptr(1, c->snap->config_object);
+    c->policy_print = print_object(1, c->snap->config_object);
     c->policy_print = mix_kind(c->policy_print, c->snap, KIND_PEER_AUTHENTICATION);
     c->outbound_print = c->policy_print;
     for (size_t i = 0; i < COUNT_OF(kinds); i++)
         c->outbound_print = mix_kind(c->outbound_print, c->snap, kinds[i]);
     for (uint32_t i = 0; i < c->n_services; i++)
         if (listens_by_instance(c->services[i]))
-            c->outbound_print = mix(c->outbound_print, instances_print(c, c->services[i]));
+            c->outbound_print = print_mix(c->outbound_print, instances_print(c, c->services[i]));
 }
 
 static uint64_t service_print(const struct scope *s, const struct registered *r, const struct rule_set *rules)
 {
-    uint64_t print = mix(s->c->policy_print, instances_print(s->c, r));
+    uint64_t print = print_mix(s->c->policy_print, instances_print(s->c, r));
 
-    print = mix_ptr(mix(mix(print, s->kind), view_hash(s->cluster_id)), r->object);
-    print = mix(print, view_hash(r->host));
+    print = print_object(print_mix(print_mix(print, s->kind), view_hash(s->cluster_id)), r->object);
+    print = print_mix(print, view_hash(r->host));
     if (!rules)
         return print;
-    print = mix_ptr(mix_ptr(print, rules->first), rules->policy_of);
+    print = print_object(print_object(print, rules->first), rules->policy_of);
     for (uint32_t i = 0; i < rules->n_subsets; i++)
-        print = mix_ptr(mix_ptr(print, rules->subsets[i]), rules->subset_of[i]);
+        print = print_object(print_object(print, rules->subsets[i]), rules->subset_of[i]);
     return print;
 }
 

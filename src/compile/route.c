@@ -84,18 +84,22 @@ static void add_hash(const struct route_context *x, struct route_forward *f, con
     *ARENA_PUSH(x->a, f->hash, f->n_hash) = p;
 }
 
+const struct consistent_hash *route_hashing(const struct scope *s, const struct registered *r, uint32_t port,
+                                            struct view subset)
+{
+    const struct rule_set *rules = policy_rules(s, r);
+    const struct destination_rule *of;
+    struct effective_policy e = policy_for(rules, subset.n ? policy_subset(rules, subset, &of) : NULL, port);
+    return e.lb ? e.lb->consistent_hash : NULL;
+}
+
 static bool hash_of(const struct route_context *x, struct route_forward *f, const struct registered *r, uint32_t port,
                     struct view subset)
 {
-    if (!r)
-        return false;
-    const struct rule_set *rules = policy_rules(x->s, r);
-    const struct destination_rule *of;
-    struct effective_policy e = policy_for(rules, subset.n ? policy_subset(rules, subset, &of) : NULL, port);
-    if (!e.lb || !e.lb->consistent_hash)
-        return false;
-    add_hash(x, f, e.lb->consistent_hash);
-    return true;
+    const struct consistent_hash *h = r ? route_hashing(x->s, r, port, subset) : NULL;
+    if (h)
+        add_hash(x, f, h);
+    return h != NULL;
 }
 
 static void forward_start(struct route *r)

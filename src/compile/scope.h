@@ -4,7 +4,8 @@
  *   registry.c     Services and ServiceEntries as one list of things that have a host, ports and instances
  *   policy.c       which DestinationRule applies, and what it says for a port and subset; PeerAuthentication
  *   scope.c        what the proxies of one kind in one namespace see; binding VirtualServices to hosts
- *   cluster.c, endpoint.c, route.c, virtual_host.c, listener_outbound.c, listener_inbound.c, gateway.c, secret.c  the output
+ *   cluster.c, endpoint.c, route.c, virtual_host.c, service_host.c, listener_outbound.c, listener_inbound.c,
+ *   inbound_common.c, gateway.c, secret.c       the output
  *
  * Everything here lives in the compiler's arena and dies with it; what goes into a resource is copied.
  */
@@ -87,6 +88,17 @@ struct effective_policy {
 
 struct memo;
 
+/* What the route tables of all scopes say alike of a service that no VirtualService speaks for. */
+struct service_host {
+    struct resource_part *part; /* referenced; all below lives in it */
+    uint64_t print;
+    struct view name;   /* host:port */
+    struct view dotted; /* the host and a dot: every name by which it is known is a beginning of it */
+    struct route *routes;
+    uint32_t n_routes;
+    struct plan_origin origin;
+};
+
 struct compiler {
     const struct mesh_snapshot *snap;
     const struct mesh_config *config;
@@ -98,6 +110,8 @@ struct compiler {
     struct map interned;            /* content hash → struct resource, referenced */
     struct map before;              /* interned of the compiler before this one */
     struct map memos, memos_before; /* reuse.c: print → what was made of a service */
+    struct inbound_common *inbound; /* NULL: not asked for yet */
+    struct map hosts, hosts_before; /* service_host.c: print → struct service_host */
     struct map plans_before;        /* scope → its plan in the compiler before this one, referenced */
     struct memo *recording;
     uint64_t policy_print, outbound_print, outbound_before;
@@ -162,6 +176,17 @@ void scope_intern(struct compiler *c, const struct resource *r);
 void scope_put(struct compiler *c, struct plan *p, void *resource);
 
 /* --- reuse.c --- */
+static inline uint64_t print_mix(uint64_t print, uint64_t more)
+{
+    print = (print ^ more) * 0xff51afd7ed558ccdu;
+    return print ^ print >> 32;
+}
+
+static inline uint64_t print_object(uint64_t print, const void *p)
+{
+    return print_mix(print, (uint64_t)(uintptr_t)p);
+}
+
 void reuse_build(struct compiler *c);
 /* True: its clusters and endpoints are in the plan. False: make them, then reuse_end(). */
 bool reuse_service(struct scope *s, const struct registered *r, const struct rule_set *rules);
@@ -170,6 +195,27 @@ void reuse_record(struct compiler *c, struct resource *r); /* by scope_put */
 bool reuse_outbound(struct scope *s, struct view key);     /* listeners and routes; false: make them */
 void reuse_plan(struct scope *s, struct view key);
 void reuse_forget(struct map *memos);
+
+/* --- inbound_common.c --- */
+enum alpn_set { ALPN_ANY, ALPN_ISTIO, ALPN_ISTIO_HTTP, ALPN_ISTIO_TCP, ALPN_PLAIN_HTTP, ALPN_SETS };
+struct inbound_common {
+    struct resource_part *part; /* referenced by the compiler; all below lives in it */
+    struct strings alpn[ALPN_SETS];
+    struct tls_server *tls[2]; /* for TCP, for HTTP */
+    struct http_manager *http; /* of ports without a Service */
+    struct tcp_manager *tcp;
+    struct tcp_manager *black_hole;
+};
+const struct inbound_common *inbound_common(struct scope *s);
+void inbound_common_forget(struct compiler *c);
+/* A manager with one route, to a cluster of this pod. port 0: no Service has it. */
+struct http_manager *inbound_http(struct scope *s, struct arena *a, struct view cluster, uint32_t target,
+                                  uint32_t port);
+
+/* --- service_host.c --- */
+struct route_context;
+const struct service_host *service_host_get(const struct route_context *x, const struct registered *r);
+void service_hosts_forget(struct map *hosts);
 
 /* --- names --- */
 struct view name_cluster(struct arena *a, uint32_t port, struct view subset, struct view host);
@@ -213,6 +259,9 @@ struct route_context {
     struct view gateway; /* "mesh", or "ns/name" of the Gateway */
     bool https;          /* the listener terminates TLS */
 };
+/* How requests to a service are hashed by its DestinationRules; NULL: they are not. */
+const struct consistent_hash *route_hashing(const struct scope *s, const struct registered *r, uint32_t port,
+                                            struct view subset);
 void route_default(const struct route_context *x, struct virtual_host *vh, struct view cluster, struct view name,
                    const struct registered *r, uint32_t port);
 /* Appends the rules of the VirtualService; returns how many routes that made. */

@@ -13,7 +13,9 @@ struct table {
     struct scope *s;
     struct route_table *t;
     struct route_context x;
-    struct map domains; /* taken */
+    struct map domains;   /* taken */
+    struct arena scratch; /* lists while they grow */
+    struct view suffix;   /* .svc.cluster.local */
 };
 
 static struct table table_new(struct scope *s, struct view name, uint32_t port)
@@ -23,30 +25,31 @@ static struct table table_new(struct scope *s, struct view name, uint32_t port)
     b.t->ignore_port = true;
     b.t->max_direct_body = DEFAULT_DIRECT_BODY_BYTES;
     map_init(&b.domains, NULL);
+    arena_init(&b.scratch, 0);
+    b.suffix = arena_printf(&b.scratch, ".svc.%.*s", VIEW_ARGS(s->c->snap->domain));
     return b;
 }
 
+/* The text is the table's, or of a part that it keeps. */
 static void add_domain(struct table *b, struct virtual_host *vh, struct view domain)
 {
     if (!domain.n || map_get(&b->domains, domain))
         return;
-    domain = arena_view(b->x.a, domain);
-    map_put(&b->domains, domain, vh);
-    *ARENA_PUSH(b->x.a, vh->domains, vh->n_domains) = domain;
+    map_put(&b->domains, domain, b->t);
+    *ARENA_PUSH(&b->scratch, vh->domains, vh->n_domains) = domain;
 }
 
 /* reviews.default.svc.cluster.local is also reviews.default.svc, reviews.default and, for its own namespace, reviews. */
-static void add_names(struct table *b, struct virtual_host *vh, struct view host)
+static void add_names(struct table *b, struct virtual_host *vh, struct view dotted)
 {
-    struct view domain = b->s->c->snap->domain;
-    struct view suffix = arena_printf(&b->s->c->arena, ".svc.%.*s", VIEW_ARGS(domain));
+    struct view host = view_head(dotted, dotted.n - 1);
     add_domain(b, vh, host);
     if (host.n && host.p[0] == '*')
         return;
-    add_domain(b, vh, arena_printf(&b->s->c->arena, "%.*s.", VIEW_ARGS(host)));
-    if (!view_ends(host, suffix))
+    add_domain(b, vh, dotted);
+    if (!view_ends(host, b->suffix))
         return;
-    struct view short_name = view_head(host, host.n - suffix.n); /* reviews.default */
+    struct view short_name = view_head(host, host.n - b->suffix.n); /* reviews.default */
     size_t dot = view_find(short_name, '.');
     if (view_eq(view_from(short_name, dot + 1), b->s->ns))
         add_domain(b, vh, view_head(short_name, dot));
@@ -54,31 +57,42 @@ static void add_names(struct table *b, struct virtual_host *vh, struct view host
     add_domain(b, vh, short_name);
 }
 
-static void add_service_domains(struct table *b, struct virtual_host *vh, const struct registered *r)
+static struct view dotted(struct table *b, struct view host)
 {
-    add_names(b, vh, r->host);
+    return arena_printf(b->x.a, "%.*s.", VIEW_ARGS(host));
+}
+
+static void add_service_domains(struct table *b, struct virtual_host *vh, const struct registered *r, struct view name)
+{
+    add_names(b, vh, name);
     for (uint32_t i = 0; i < r->n_aliases; i++)
         if (scope_service(b->s, r->aliases[i]))
-            add_names(b, vh, r->aliases[i]);
+            add_names(b, vh, dotted(b, r->aliases[i]));
     if (r->headless) {
         uint32_t n = vh->n_domains;
         for (uint32_t i = 0; i < n; i++)
-            add_domain(b, vh, arena_printf(&b->s->c->arena, "*.%.*s", VIEW_ARGS(vh->domains[i])));
+            add_domain(b, vh, arena_printf(b->x.a, "*.%.*s", VIEW_ARGS(vh->domains[i])));
     }
     struct plan_addr ip;
     for (uint32_t i = 0; i < r->n_addresses; i++)
         if (plan_addr_parse_ip(r->addresses[i], 0, &ip) == 0)
             add_domain(b, vh,
-                       ip.kind == ADDR_IPV6 ? arena_printf(&b->s->c->arena, "[%.*s]", VIEW_ARGS(r->addresses[i]))
-                                            : r->addresses[i]);
+                       ip.kind == ADDR_IPV6 ? arena_printf(b->x.a, "[%.*s]", VIEW_ARGS(r->addresses[i]))
+                                            : arena_view(b->x.a, r->addresses[i]));
 }
 
-static struct virtual_host *host_new(struct table *b, struct view host, const struct object *o)
+static struct virtual_host *host_new(struct table *b, struct view name)
 {
-    struct virtual_host *vh = ARENA_PUSH(b->x.a, b->t->hosts, b->t->n_hosts);
-    vh->name = arena_printf(b->x.a, "%.*s:%u", VIEW_ARGS(host), b->x.port);
+    struct virtual_host *vh = ARENA_PUSH(&b->scratch, b->t->hosts, b->t->n_hosts);
+    vh->name = name;
     vh->include_attempt_count = true;
-    vh->origin = plan_origin_of(b->x.a, &o->at, VIEW_NONE);
+    return vh;
+}
+
+static struct virtual_host *host_of_vs(struct table *b, struct view host, const struct virtual_service *vs)
+{
+    struct virtual_host *vh = host_new(b, arena_printf(b->x.a, "%.*s:%u", VIEW_ARGS(host), b->x.port));
+    vh->origin = plan_origin_of(b->x.a, &vs->o.at, VIEW_NONE);
     return vh;
 }
 
@@ -89,12 +103,29 @@ static void drop_if_mute(struct table *b, const struct virtual_host *vh)
         b->t->n_hosts--;
 }
 
+/* Of a service that nobody has rules for. */
+static void add_plain_service(struct table *b, const struct registered *r)
+{
+    const struct service_host *h = service_host_get(&b->x, r);
+    struct virtual_host *vh = host_new(b, h->name);
+    resource_part_keep(b->x.a, h->part);
+    vh->origin = h->origin;
+    vh->routes = h->routes;
+    vh->n_routes = h->n_routes;
+    add_service_domains(b, vh, r, h->dotted);
+    drop_if_mute(b, vh);
+}
+
 static void add_service(struct table *b, const struct registered *r)
 {
     const struct virtual_service *vs = scope_vs_for(b->s, r->host);
-    struct virtual_host *vh = host_new(b, r->host, vs ? &vs->o : r->object);
-    add_service_domains(b, vh, r);
-    if (!vs || routes_of_vs(&b->x, vh, vs) == 0) {
+    if (!vs) {
+        add_plain_service(b, r);
+        return;
+    }
+    struct virtual_host *vh = host_of_vs(b, r->host, vs);
+    add_service_domains(b, vh, r, dotted(b, r->host));
+    if (routes_of_vs(&b->x, vh, vs) == 0) {
         struct view cluster = name_cluster(b->x.a, b->x.port, VIEW_NONE, r->host);
         route_default(&b->x, vh, cluster, VIEW("default"), r, b->x.port);
     }
@@ -116,9 +147,9 @@ static void add_unknown_hosts(struct table *b)
         const struct bound_host *h = &b->s->bound[i];
         if (binds_a_service(b->s, h))
             continue;
-        struct virtual_host *vh = host_new(b, h->host, &h->vs->o);
+        struct virtual_host *vh = host_of_vs(b, h->host, h->vs);
         if (routes_of_vs(&b->x, vh, h->vs) > 0)
-            add_names(b, vh, h->host);
+            add_names(b, vh, dotted(b, h->host));
         drop_if_mute(b, vh);
     }
 }
@@ -128,9 +159,7 @@ static void add_catch_all(struct table *b)
     if (map_get(&b->domains, VIEW("*")))
         return;
     bool any = scope_allows_any(b->s);
-    struct virtual_host *vh = ARENA_PUSH(b->x.a, b->t->hosts, b->t->n_hosts);
-    vh->name = any ? VIEW("allow_any") : VIEW("block_all");
-    vh->include_attempt_count = true;
+    struct virtual_host *vh = host_new(b, any ? VIEW("allow_any") : VIEW("block_all"));
     add_domain(b, vh, VIEW("*"));
     if (any) {
         route_default(&b->x, vh, VIEW("PassthroughCluster"), vh->name, NULL, 0);
@@ -146,8 +175,13 @@ static void add_catch_all(struct table *b)
 
 static void finish(struct table *b)
 {
+    struct route_table *t = b->t;
     add_catch_all(b);
+    t->hosts = arena_copy(b->x.a, t->hosts, t->n_hosts * sizeof(*t->hosts));
+    for (uint32_t i = 0; i < t->n_hosts; i++)
+        t->hosts[i].domains = arena_copy(b->x.a, t->hosts[i].domains, t->hosts[i].n_domains * sizeof(struct view));
     map_done(&b->domains);
+    arena_done(&b->scratch);
     scope_put(b->s->c, b->s->plan, b->t);
 }
 

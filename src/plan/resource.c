@@ -50,6 +50,35 @@ void *resource_ref(const void *resource)
     return r;
 }
 
+struct resource_part *resource_part_new(void)
+{
+    struct arena a;
+    arena_init(&a, RESOURCE_CHUNK);
+    struct resource_part *p = ARENA_NEW(&a, struct resource_part);
+    atomic_init(&p->refs, 1);
+    p->arena = a;
+    return p;
+}
+
+void resource_part_unref(struct resource_part *p)
+{
+    if (!p || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    struct arena a = p->arena;
+    arena_done(&a);
+}
+
+static void let_go(void *part)
+{
+    resource_part_unref(part);
+}
+
+void resource_part_keep(struct arena *a, struct resource_part *p)
+{
+    atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
+    arena_cleanup(a, let_go, p);
+}
+
 static void wipe_secret(struct tls_secret *s)
 {
     if (s->private_key.n)

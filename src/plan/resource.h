@@ -2,8 +2,9 @@
 /* What all resources of a plan have in common: a kind, a name, an arena of their own, a reference count.
  *
  * A resource is built by one thread (compile/ or the decoder of xds/), sealed, and from then on immutable and shared:
- * between plans, proxies and worker threads. It never points into another resource or into mesh/: others are named, by
- * struct name_ref, whose hash is computed once so that the hot path looks them up without hashing.
+ * between plans, proxies and worker threads. It never points into another resource or into mesh/, only into parts that its
+ * arena keeps: other resources are named, by struct name_ref, whose hash is computed once so that the hot path looks them up
+ * without hashing.
  *
  *   struct cluster *c = RESOURCE_NEW(struct cluster, RESOURCE_CLUSTER, name);   // one reference, the caller's
  *   c->connect_timeout = …; c->service.host = arena_view(&c->res.arena, host);
@@ -65,3 +66,13 @@ void resource_seal(struct resource *r); /* sets hash from the printed form (plan
 /* What running needs and describing does not: regexes, virtual host tables. Idempotent. -EINVAL: a pattern does not
  * compile or a name is ambiguous; *ret_error (in the arena of the resource) is a sentence, as NACKs carry it. */
 int resource_prepare(struct resource *r, struct view *ret_error) must_check;
+
+/* Memory that several resources point into: what the control plane says alike in many of them, kept once. It is written
+ * before the first one that points to it is sealed, and lives until the arenas that keep it have ended. */
+struct resource_part {
+    atomic_uint refs;
+    struct arena arena;
+};
+struct resource_part *resource_part_new(void) __attribute__((returns_nonnull)); /* one reference, the caller's */
+void resource_part_keep(struct arena *a, struct resource_part *p);              /* takes a reference of its own */
+void resource_part_unref(struct resource_part *p);
