@@ -46,12 +46,24 @@ static const char *const slice_paths[] = {META,
                                           "endpoints.*.targetRef.namespace",
                                           NULL};
 static const char *const namespace_paths[] = {META, "status.phase", NULL};
+static const char *const service_paths[] = {META,
+                                            "spec.type",
+                                            "spec.clusterIP",
+                                            "spec.clusterIPs",
+                                            "spec.externalIPs",
+                                            "spec.selector",
+                                            "spec.ports",
+                                            "spec.externalName",
+                                            "spec.sessionAffinity",
+                                            "spec.publishNotReadyAddresses",
+                                            NULL};
 
 static const char *const *paths_of(enum mesh_kind kind)
 {
     return kind == KIND_POD              ? pod_paths
            : kind == KIND_ENDPOINT_SLICE ? slice_paths
            : kind == KIND_NAMESPACE      ? namespace_paths
+           : kind == KIND_SERVICE        ? service_paths
                                          : NULL;
 }
 
@@ -93,6 +105,29 @@ static void keep_only(struct node *n, const char *const *paths, uint32_t n_paths
     }
 }
 
+static bool has_named_port(const struct node *container)
+{
+    const struct node *ports = node_get(container, VIEW("ports"));
+
+    for (uint32_t i = 0; node_is(ports, NODE_SEQ) && i < ports->n; i++)
+        if (node_get(ports->items[i], VIEW("name")))
+            return true;
+    return false;
+}
+
+/* Containers are asked for their named ports and nothing else (pod_port). A pod without any would not decode. */
+static void keep_named_ports(struct node *list, uint32_t least)
+{
+    uint32_t n = 0;
+
+    if (!node_is(list, NODE_SEQ))
+        return;
+    for (uint32_t i = 0; i < list->n; i++)
+        if (has_named_port(list->items[i]) || i < least)
+            list->items[n++] = list->items[i];
+    list->n = n;
+}
+
 void prune_object(enum mesh_kind kind, struct node *tree)
 {
     const char *const *paths = paths_of(kind);
@@ -106,6 +141,10 @@ void prune_object(enum mesh_kind kind, struct node *tree)
         keep_only(tree, paths, n);
     else if (node_is(meta, NODE_MAP))
         node_del(meta, VIEW("managedFields"));
+    if (kind == KIND_POD) {
+        keep_named_ports(node_at(tree, "spec.containers"), 1);
+        keep_named_ports(node_at(tree, "spec.initContainers"), 0);
+    }
     if (kind == KIND_POD && node_get(annotations, VIEW("sidecar.istio.io/status")))
         *node_get(annotations, VIEW("sidecar.istio.io/status")) = (struct node){.type = NODE_STR, .text = VIEW("{}")};
     if (node_is(annotations, NODE_MAP))
@@ -135,16 +174,24 @@ bool prune_same(const struct node *a, const struct node *b)
     return same_but(a, b, VIEW("status"), VIEW("metadata"));
 }
 
+/* Maps whose keys are the user's words. All other keys are names of fields, and nothing decoded points to them. */
+static bool has_own_keys(struct view name)
+{
+    return view_is(name, "labels") || view_is(name, "annotations") || view_is(name, "selector");
+}
+
 /* Texts only: the nodes stay where they are. */
-static void own_texts(struct arena *a, struct node *n)
+static void own_texts(struct arena *a, struct node *n, bool keys)
 {
     if (n->type == NODE_SEQ) {
         for (uint32_t i = 0; i < n->n; i++)
-            own_texts(a, n->items[i]);
+            own_texts(a, n->items[i], false);
     } else if (n->type == NODE_MAP) {
         for (uint32_t i = 0; i < n->n; i++) {
-            n->fields[i].key = arena_view(a, n->fields[i].key);
-            own_texts(a, n->fields[i].value);
+            struct node_field *f = &n->fields[i];
+            if (keys)
+                f->key = arena_view(a, f->key);
+            own_texts(a, f->value, !keys && has_own_keys(f->key));
         }
     } else {
         n->text = arena_view(a, n->text);
@@ -155,7 +202,7 @@ struct node *prune_own(struct arena *a, enum mesh_kind kind, struct node *tree)
 {
     if (!paths_of(kind))
         return node_copy(a, tree);
-    own_texts(a, tree);
+    own_texts(a, tree, false);
     return tree;
 }
 
@@ -171,14 +218,17 @@ static void forget_containers(struct container *list, uint32_t n)
 void prune_decoded(struct object *o)
 {
     struct pod *p = OBJECT_AS(o, POD, pod);
+    struct service *s = OBJECT_AS(o, SERVICE, service);
 
     if (!paths_of(o->kind))
         return;
     o->node = NULL;
-    if (!p)
-        return;
-    forget_containers(p->spec.containers, p->spec.n_containers);
-    forget_containers(p->spec.init_containers, p->spec.n_init_containers);
+    for (uint32_t i = 0; s && i < s->n_ports; i++)
+        s->ports[i].part.node = NULL;
+    if (p) {
+        forget_containers(p->spec.containers, p->spec.n_containers);
+        forget_containers(p->spec.init_containers, p->spec.n_init_containers);
+    }
 }
 
 bool prune_all(enum mesh_kind kind)

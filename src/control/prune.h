@@ -6,8 +6,8 @@
  *   if (mesh_decode(&arena, …, tree, &object) == 0) prune_decoded(object);
  *
  * A Pod arrives with 8 KB of environment, volumes and container states, and every object with the book-keeping of server-side
- * apply; of two thousand Pods that alone would be 200 MB of tree. Of Pods, EndpointSlices and Namespaces not even the pruned
- * tree is kept. Kinds that people write (VirtualService …) keep all of their spec, because diagnostics show it.
+ * apply; of two thousand Pods that alone would be 200 MB of tree. Of Pods, EndpointSlices, Namespaces and Services not even the
+ * pruned tree is kept. Kinds that people write (VirtualService …) keep all of their spec, because diagnostics show it.
  */
 #pragma once
 
