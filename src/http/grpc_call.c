@@ -14,6 +14,8 @@
 #include "net/task.h"
 #include "net/timer.h"
 
+enum { IDLE_BYTES = 256 }; /* an empty buffer may keep this much */
+
 struct grpc_call {
     struct http_stream *stream;
     struct task *task; /* of the user: woken by the deadline */
@@ -186,10 +188,10 @@ static void send_status(struct grpc_call *call)
     buf_done(&message);
 }
 
-/* A stream that lives for days does not keep the memory of its largest message. */
+/* A call that lives for days is silent for most of them and does not keep the memory of a message. */
 static void shrink(struct buf *b)
 {
-    if (buf_len(b) == 0 && b->cap > 4096)
+    if (buf_len(b) == 0 && b->cap > IDLE_BYTES)
         buf_done(b);
 }
 
