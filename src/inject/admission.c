@@ -9,7 +9,7 @@
 
 /* ---- the request ---- */
 
-static int refuse(struct view *ret_why, int status, struct view why)
+static int unreadable(struct view *ret_why, int status, struct view why)
 {
     *ret_why = why;
     return status;
@@ -20,20 +20,21 @@ static int parse(struct arena *a, struct view body, struct node **ret, struct vi
     struct pull *in = json_pull(a, body, 1);
     struct node *n = NULL, *more = NULL;
     if (node_read(a, in, &n) < 0 || (n && node_read(a, in, &more) < 0))
-        return refuse(ret_why, 400,
-                      arena_printf(a, "the body is not JSON: %u:%u: %.*s", in->error.line, in->error.col,
-                                   VIEW_ARGS(in->error.text)));
+        return unreadable(ret_why, 400,
+                          arena_printf(a, "the body is not JSON: %u:%u: %.*s", in->error.line, in->error.col,
+                                       VIEW_ARGS(in->error.text)));
     if (!node_is(n, NODE_MAP) || more)
-        return refuse(ret_why, 400, VIEW("the body is not one JSON object"));
+        return unreadable(ret_why, 400, VIEW("the body is not one JSON object"));
     *ret = n;
     return 0;
 }
 
-int admission_read(struct arena *a, struct view body, struct admission_request *ret, struct view *ret_why)
+int admission_read(struct arena *a, struct view body, struct admission_request *ret,
+                   struct admission_answer *ret_answer, struct view *ret_why)
 {
     struct node *n = NULL;
     if (body.n > LIMIT_ADMISSION_BYTES)
-        return refuse(ret_why, 413, VIEW("the AdmissionReview is too large"));
+        return unreadable(ret_why, 413, VIEW("the AdmissionReview is too large"));
     int status = parse(a, body, &n, ret_why);
     if (status)
         return status;
@@ -41,12 +42,12 @@ int admission_read(struct arena *a, struct view body, struct admission_request *
     struct admission_request r = {.api_version = node_text_at(n, "apiVersion")};
     if (!view_is(node_text_at(n, "kind"), "AdmissionReview") ||
         (!view_is(r.api_version, "admission.k8s.io/v1") && !view_is(r.api_version, "admission.k8s.io/v1beta1")))
-        return refuse(ret_why, 400, VIEW("not an AdmissionReview of admission.k8s.io/v1 or v1beta1"));
+        return unreadable(ret_why, 400, VIEW("not an AdmissionReview of admission.k8s.io/v1 or v1beta1"));
     if (!node_is(q, NODE_MAP))
-        return refuse(ret_why, 400, VIEW("the AdmissionReview has no request"));
+        return unreadable(ret_why, 400, VIEW("the AdmissionReview has no request"));
     r.uid = node_text_at(q, "uid");
     if (!r.uid.n)
-        return refuse(ret_why, 400, VIEW("the AdmissionReview's request has no uid"));
+        return unreadable(ret_why, 400, VIEW("the AdmissionReview's request has no uid"));
     r.group = node_text_at(q, "kind.group");
     r.version = node_text_at(q, "kind.version");
     r.kind = node_text_at(q, "kind.kind");
@@ -59,11 +60,22 @@ int admission_read(struct arena *a, struct view body, struct admission_request *
     const struct node *object = node_get(q, VIEW("object")), *old = node_get(q, VIEW("oldObject"));
     r.object = node_is(object, NODE_MAP) ? object : NULL;
     r.old_object = node_is(old, NODE_MAP) ? old : NULL;
+    if (!r.name.n)
+        r.name = node_text_at(r.object, "metadata.name");
     *ret = r;
+    *ret_answer = (struct admission_answer){.allowed = true};
+    diags_init(&ret_answer->said, a);
     return 0;
 }
 
 /* ---- the answer ---- */
+
+void admission_refuse(struct admission_answer *answer, unsigned code, struct view message)
+{
+    answer->allowed = false;
+    answer->code = code;
+    answer->message = message;
+}
 
 /* At most n bytes, cut between characters. */
 static struct view cut_text(struct view v, size_t n)
@@ -114,15 +126,14 @@ static void write_warnings(struct buf *out, const struct diags *d)
 {
     struct buf one = {0};
     uint32_t n = 0;
-    if (d)
-        LIST_EACH (&d->all, struct diag, link, w) {
-            if (w->severity == DIAG_ERROR || n == LIMIT_ADMISSION_WARNINGS)
-                continue;
-            buf_clear(&one);
-            admission_print_diag(&one, w);
-            buf_str(out, n++ ? "," : ",\"warnings\":[");
-            buf_json_str(out, cut_text(buf_read(&one), LIMIT_ADMISSION_WARNING_BYTES));
-        }
+    LIST_EACH (&d->all, struct diag, link, w) {
+        if (w->severity == DIAG_ERROR || n == LIMIT_ADMISSION_WARNINGS)
+            continue;
+        buf_clear(&one);
+        admission_print_diag(&one, w);
+        buf_str(out, n++ ? "," : ",\"warnings\":[");
+        buf_json_str(out, cut_text(buf_read(&one), LIMIT_ADMISSION_WARNING_BYTES));
+    }
     if (n)
         buf_char(out, ']');
     buf_done(&one);
@@ -145,7 +156,7 @@ void admission_write(struct buf *out, const struct admission_request *q, const s
         base64_write(out, BASE64_STANDARD, answer->patch);
         buf_char(out, '"');
     }
-    write_warnings(out, answer->warned);
+    write_warnings(out, &answer->said);
     buf_str(out, "}}");
 }
 
@@ -158,13 +169,12 @@ static bool is_new_pod(const struct admission_request *q)
 
 static struct view name_of(const struct admission_request *q)
 {
-    struct view name = q->name.n ? q->name : node_text_at(q->object, "metadata.name");
-    return name.n ? name : node_text_at(q->object, "metadata.generateName");
+    return q->name.n ? q->name : node_text_at(q->object, "metadata.generateName");
 }
 
 /* Fills the answer for a new pod; what is skipped is allowed as it is. */
 static void answer_pod(struct arena *a, const struct admission_request *q, const struct inject_config *c,
-                       struct diags *d, struct admission_answer *answer, struct inject_outcome *ret)
+                       struct admission_answer *answer, struct inject_outcome *ret)
 {
     struct inject_decision why = inject_required(q->ns, q->object, c);
     struct node *pod = NULL;
@@ -176,9 +186,9 @@ static void answer_pod(struct arena *a, const struct admission_request *q, const
         ret->why = VIEW("the pod is injected already");
         return;
     }
-    if (inject_pod(a, d, q->object, q->ns, c, &pod) < 0) {
+    if (inject_pod(a, &answer->said, q->object, q->ns, c, &pod) < 0) {
         ret->result = INJECT_FAILED;
-        *answer = (struct admission_answer){.code = 422, .message = admission_errors(a, d), .warned = d};
+        admission_refuse(answer, 422, admission_errors(a, &answer->said));
         ret->why = answer->message;
         return;
     }
@@ -192,23 +202,21 @@ int inject_review(struct arena *a, struct view body, const struct inject_config 
                   struct inject_outcome *ret)
 {
     struct admission_request q;
-    struct diags d;
+    struct admission_answer answer;
     *ret = (struct inject_outcome){.result = INJECT_FAILED};
-    int status = admission_read(a, body, &q, &ret->why);
+    int status = admission_read(a, body, &q, &answer, &ret->why);
     if (status)
         return status;
-    struct admission_answer answer = {.allowed = true, .warned = &d};
-    diags_init(&d, a);
     *ret = (struct inject_outcome){.result = INJECT_SKIPPED, .ns = q.ns, .dry_run = q.dry_run};
     if (!is_new_pod(&q)) {
         ret->why = VIEW("only new pods are injected");
     } else if (!q.object) {
         ret->result = INJECT_FAILED;
         ret->why = VIEW("the AdmissionReview has no object");
-        answer = (struct admission_answer){.code = 400, .message = ret->why};
+        admission_refuse(&answer, 400, ret->why);
     } else {
         ret->name = name_of(&q);
-        answer_pod(a, &q, c, &d, &answer, ret);
+        answer_pod(a, &q, c, &answer, ret);
     }
     admission_write(out, &q, &answer);
     return 0;

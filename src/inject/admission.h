@@ -27,23 +27,27 @@ struct admission_request {
     struct view uid;
     struct view group, version, kind; /* of the object */
     struct view resource, subresource;
-    struct view ns, name;          /* name: empty for generateName */
+    struct view ns, name;          /* name: the object's where the request has none; empty for generateName */
     struct view operation;         /* CREATE, UPDATE, DELETE, CONNECT */
     const struct node *object;     /* NULL for DELETE */
     const struct node *old_object; /* of UPDATE and DELETE; else NULL */
     bool dry_run;
 };
 
-/* 0, or the HTTP status to answer with (400, 413) and why. Views live in the arena and in `body`. */
-int admission_read(struct arena *a, struct view body, struct admission_request *ret, struct view *ret_why) must_check;
-
 struct admission_answer {
     bool allowed;
-    unsigned code;              /* of a refusal: 400, 403, 422 … */
-    struct view message;        /* of a refusal */
-    struct view patch;          /* JSON Patch as text; empty: none */
-    const struct diags *warned; /* its warnings and notes go along, cut to what the API server passes on; may be NULL */
+    unsigned code;       /* of a refusal: 400, 403, 422 … */
+    struct view message; /* of a refusal */
+    struct view patch;   /* JSON Patch as text; empty: none */
+    struct diags said;   /* warnings and notes go along, cut to what the API server passes on */
 };
+
+/* A request, and its answer as long as nobody objects: allowed, with nothing to say. 0, or the HTTP status to answer with
+ * (400, 413) and why. Views live in the arena and in `body`. */
+int admission_read(struct arena *a, struct view body, struct admission_request *ret,
+                   struct admission_answer *ret_answer, struct view *ret_why) must_check;
+
+void admission_refuse(struct admission_answer *answer, unsigned code, struct view message);
 
 /* The AdmissionReview that answers q. */
 void admission_write(struct buf *out, const struct admission_request *q, const struct admission_answer *answer);

@@ -70,25 +70,18 @@ static void analyze(struct arena *a, struct diags *d, const struct mesh_snapshot
     keep_ours(d, &all, o);
 }
 
-static void refuse(struct admission_answer *answer, unsigned code, struct view message)
-{
-    answer->allowed = false;
-    answer->code = code;
-    answer->message = message;
-}
-
 /* A kind that is known and not supported yet. */
-static void answer_unsupported(struct arena *a, const struct admission_request *q, struct diags *d,
-                               struct admission_answer *answer)
+static void answer_unsupported(struct arena *a, const struct admission_request *q, struct admission_answer *answer)
 {
     if (view_is(q->group, "security.istio.io")) {
-        refuse(answer, 422,
-               arena_printf(a,
-                            "[WEFT0003] %.*s is not supported yet: nothing would enforce it; effect: the object is not "
-                            "created, so that nobody relies on it",
-                            VIEW_ARGS(q->kind)));
+        admission_refuse(answer, 422,
+                         arena_printf(a,
+                                      "[WEFT0003] %.*s is not supported yet: nothing would enforce it; effect: the "
+                                      "object is not created, so that nobody relies on it",
+                                      VIEW_ARGS(q->kind)));
         return;
     }
+    struct diags *d = &answer->said;
     diags_init(d, a);
     struct diag *w = diag_add(d, DIAG_WARNING, "WEFT0003", &(struct origin){0});
     w->title = diag_text(d, "%.*s is not supported yet", VIEW_ARGS(q->kind));
@@ -96,47 +89,44 @@ static void answer_unsupported(struct arena *a, const struct admission_request *
 }
 
 static void answer_object(struct arena *a, const struct admission_request *q, const struct mesh_snapshot *snapshot,
-                          struct diags *d, struct admission_answer *answer)
+                          struct admission_answer *answer)
 {
     const struct node *notes = node_at(q->object, "metadata.annotations");
     struct object *o = NULL;
     if (node_get(notes, VIEW(VALIDATE_PROBE))) {
-        refuse(answer, 422, VIEW(VALIDATE_PROBE_ANSWER));
+        admission_refuse(answer, 422, VIEW(VALIDATE_PROBE_ANSWER));
         return;
     }
-    int err = mesh_decode(a, d, NULL, q->object, &o);
+    int err = mesh_decode(a, &answer->said, NULL, q->object, &o);
     if (err == -ENOTSUP)
-        answer_unsupported(a, q, d, answer);
+        answer_unsupported(a, q, answer);
     else if (err)
-        refuse(answer, 422, admission_errors(a, d));
+        admission_refuse(answer, 422, admission_errors(a, &answer->said));
     else if (snapshot)
-        analyze(a, d, snapshot, o);
+        analyze(a, &answer->said, snapshot, o);
 }
 
 int validate_review(struct arena *a, struct view body, const struct mesh_snapshot *snapshot, struct buf *out,
                     struct validate_outcome *ret)
 {
     struct admission_request q;
-    struct diags d;
+    struct admission_answer answer;
     *ret = (struct validate_outcome){0};
-    int status = admission_read(a, body, &q, &ret->why);
+    int status = admission_read(a, body, &q, &answer, &ret->why);
     if (status)
         return status;
-    struct admission_answer answer = {.allowed = true, .warned = &d};
     bool asks = (view_is(q.operation, "CREATE") || view_is(q.operation, "UPDATE")) && !q.subresource.n && is_ours(&q);
-    diags_init(&d, a);
     if (asks && !q.object)
-        refuse(&answer, 400, VIEW("the AdmissionReview has no object"));
+        admission_refuse(&answer, 400, VIEW("the AdmissionReview has no object"));
     else if (asks && !is_deleting(&q) && !leaves_spec(&q))
-        answer_object(a, &q, snapshot, &d, &answer);
-    struct view name = q.name.n ? q.name : node_text_at(q.object, "metadata.name");
+        answer_object(a, &q, snapshot, &answer);
     *ret = (struct validate_outcome){.allowed = answer.allowed,
                                      .probe = view_is(answer.message, VALIDATE_PROBE_ANSWER),
                                      .group = q.group,
                                      .version = q.version,
                                      .resource = q.resource,
                                      .ns = q.ns,
-                                     .name = name,
+                                     .name = q.name,
                                      .why = answer.message};
     admission_write(out, &q, &answer);
     return 0;

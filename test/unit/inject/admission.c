@@ -89,10 +89,11 @@ static void a_review_that_is_too_large_is_413(void **state)
 {
     struct arena a;
     struct admission_request q;
+    struct admission_answer answer;
     struct view why;
     char *big = calloc(1, LIMIT_ADMISSION_BYTES + 1);
     arena_init(&a, 0);
-    assert_int_equal(admission_read(&a, view_make(big, LIMIT_ADMISSION_BYTES + 1), &q, &why), 413);
+    assert_int_equal(admission_read(&a, view_make(big, LIMIT_ADMISSION_BYTES + 1), &q, &answer, &why), 413);
     arena_done(&a);
     free(big);
 }
