@@ -2,14 +2,13 @@
 /* Which CA signs and which roots are trusted, while an operator changes files, replicas share a Secret, and roots end.
  * Against the sandbox's API and a folder, in real time.
  */
-#include "api.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "../sandbox/api_server.h"
 #include "../trust/pki.h"
 #include "control/identity/authority.h"
 #include "control/identity/secret.h"

@@ -7,9 +7,9 @@
 
 #include <cmocka.h>
 
+#include "../mesh/snapshot_of.h"
 #include "base/spread.h"
 #include "control/debug_model.h"
-#include "mesh/parse.h"
 
 #define SERVICE(name)                                                                                                  \
     "---\napiVersion: v1\nkind: Service\nmetadata: {name: " name ", namespace: default}\n"                             \
@@ -46,15 +46,11 @@ static void each_figure_is_of_what_it_is_named_after(void **state)
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct object_list objects = {0};
         struct model_figures f;
-        struct diags d;
         struct arena a;
 
         arena_init(&a, 0);
-        diags_init(&d, &a);
-        assert_int_equal(mesh_parse(&a, &d, &(struct mesh_source){.text = view_of(rows[i].objects)}, &objects), 0);
-        model_count(&f, snapshot_new(&a, &d, objects.list, objects.n), NULL);
+        model_count(&f, snapshot_of(&a, rows[i].objects), NULL);
         const uint64_t *got = (const uint64_t *)&f, *want = (const uint64_t *)&rows[i].want;
         for (size_t k = 0; k < sizeof(f) / sizeof(*got); k++)
             if (got[k] != want[k])

@@ -2,23 +2,12 @@
 /* Every namespace has the mesh's roots: written where they are missing or wrong, put right when somebody changes them, left
  * alone where they are right. Against the sandbox's API; what that never answers is in root_cert_refused.c.
  */
-#include "api.h"
-
+#include "../mesh/snapshot_of.h"
+#include "../sandbox/api_server.h"
 #include "control/identity/root_cert.h"
-#include "mesh/parse.h"
 
 #define ROOT "-----BEGIN CERTIFICATE-----\nroot\n-----END CERTIFICATE-----\n"
 #define OTHER "-----BEGIN CERTIFICATE-----\nother\n-----END CERTIFICATE-----\n"
-
-static const struct mesh_snapshot *namespaces(struct arena *a, const char *text)
-{
-    struct object_list objects = {0};
-    struct diags *d = ARENA_NEW(a, struct diags);
-
-    diags_init(d, a);
-    assert_int_equal(mesh_parse(a, d, &(struct mesh_source){.text = view_of(text)}, &objects), 0);
-    return snapshot_new(a, d, objects.list, objects.n);
-}
 
 #define NAMESPACE(name) "apiVersion: v1\nkind: Namespace\nmetadata: {name: " name "}\n---\n"
 #define TWO NAMESPACE("default") NAMESPACE("istio-system") NAMESPACE("kube-system")
@@ -87,7 +76,7 @@ static void every_namespace_but_the_systems_own_gets_it_once(void **state)
 {
     struct world *w = *state;
 
-    root_cert_check(w->roots, namespaces(&w->s.a, TWO));
+    root_cert_check(w->roots, snapshot_of(&w->s.a, TWO));
     await(w, "default", ROOT);
     await(w, "istio-system", ROOT);
     server_for(&w->s, 100 * NS_PER_MS);
@@ -95,7 +84,7 @@ static void every_namespace_but_the_systems_own_gets_it_once(void **state)
     assert_int_equal(root_cert_written(w->roots), 2);
     assert_int_equal(root_cert_missing(w->roots), 0);
     server_put(&w->s, VIEW("{apiVersion: v1, kind: Namespace, metadata: {name: young}}"));
-    root_cert_check(w->roots, namespaces(&w->s.a, TWO NAMESPACE("young")));
+    root_cert_check(w->roots, snapshot_of(&w->s.a, TWO NAMESPACE("young")));
     uint64_t begin = clock_mono();
     await(w, "young", ROOT);
     assert_true(clock_mono() - begin < NS_PER_S);
@@ -108,7 +97,7 @@ static void what_is_right_already_is_not_written(void **state)
     struct world *w = *state;
 
     edit(w, "default", "-----BEGIN CERTIFICATE-----\\nroot\\n-----END CERTIFICATE-----\\n");
-    root_cert_check(w->roots, namespaces(&w->s.a, NAMESPACE("default")));
+    root_cert_check(w->roots, snapshot_of(&w->s.a, NAMESPACE("default")));
     server_for(&w->s, 200 * NS_PER_MS);
     assert_int_equal(root_cert_written(w->roots), 0);
 }
@@ -117,7 +106,7 @@ static void what_is_edited_or_deleted_is_put_right_and_a_fight_is_fought_slowly(
 {
     struct world *w = *state;
 
-    root_cert_check(w->roots, namespaces(&w->s.a, NAMESPACE("default")));
+    root_cert_check(w->roots, snapshot_of(&w->s.a, NAMESPACE("default")));
     await(w, "default", ROOT);
     edit(w, "default", "wrong");
     uint64_t begin = clock_mono();
@@ -137,7 +126,7 @@ static void other_roots_are_written_everywhere_and_at_once(void **state)
 {
     struct world *w = *state;
 
-    root_cert_check(w->roots, namespaces(&w->s.a, TWO));
+    root_cert_check(w->roots, snapshot_of(&w->s.a, TWO));
     await(w, "default", ROOT);
     await(w, "istio-system", ROOT);
     root_cert_set(w->roots, VIEW(ROOT OTHER));
@@ -155,7 +144,7 @@ static void a_replica_that_does_not_lead_looks_on(void **state)
     struct world *w = *state;
 
     root_cert_lead(w->roots, false);
-    root_cert_check(w->roots, namespaces(&w->s.a, NAMESPACE("default")));
+    root_cert_check(w->roots, snapshot_of(&w->s.a, NAMESPACE("default")));
     server_for(&w->s, 200 * NS_PER_MS);
     assert_int_equal(held(&w->s, "default").n, 0);
     root_cert_lead(w->roots, true);

@@ -9,25 +9,15 @@
 
 #include <cmocka.h>
 
+#include "../mesh/snapshot_of.h"
 #include "control/port.h"
 #include "control/reply.h"
 #include "control/identity/root_cert.h"
 #include "http/stream.h"
 #include "kube/client.h"
-#include "mesh/parse.h"
 #include "net/loop.h"
 
 #define ROOT "-----BEGIN CERTIFICATE-----\nroot\n-----END CERTIFICATE-----\n"
-
-static const struct mesh_snapshot *namespaces(struct arena *a, const char *text)
-{
-    struct object_list objects = {0};
-    struct diags *d = ARENA_NEW(a, struct diags);
-
-    diags_init(d, a);
-    assert_int_equal(mesh_parse(a, d, &(struct mesh_source){.text = view_of(text)}, &objects), 0);
-    return snapshot_new(a, d, objects.list, objects.n);
-}
 
 #define NAMESPACE(name) "apiVersion: v1\nkind: Namespace\nmetadata: {name: " name "}\n---\n"
 
@@ -78,7 +68,7 @@ static void run(int write, const char *body, const char *want, uint64_t want_wri
     api = kube_client_new(s.loop, &(struct kube_config){.unix_path = view_of(path)});
     arena_init(&a, 0);
     roots = root_cert_new(s.loop, api, VIEW(ROOT));
-    root_cert_check(roots, namespaces(&a, NAMESPACE("a") NAMESPACE("b")));
+    root_cert_check(roots, snapshot_of(&a, NAMESPACE("a") NAMESPACE("b")));
     for (int i = 0; i < 400; i++) {
         loop_turn(s.loop, false);
         usleep(500);

@@ -9,12 +9,12 @@
 
 #include <cmocka.h>
 
+#include "../mesh/snapshot_of.h"
 #include "base/clock.h"
 #include "control/port.h"
 #include "control/reply.h"
 #include "control/status/peers.h"
 #include "kube/client.h"
-#include "mesh/parse.h"
 #include "net/loop.h"
 #include "net/sim.h"
 
@@ -56,12 +56,7 @@ static void run(struct task *t, uint32_t events)
 
 static void find(struct world *w, const char *text)
 {
-    struct object_list objects = {0};
-    struct diags *d = ARENA_NEW(&w->arena, struct diags);
-
-    diags_init(d, &w->arena);
-    assert_int_equal(mesh_parse(&w->arena, d, &(struct mesh_source){.text = view_of(text)}, &objects), 0);
-    status_peers_find(w->peers, snapshot_new(&w->arena, d, objects.list, objects.n));
+    status_peers_find(w->peers, snapshot_of(&w->arena, text));
 }
 
 static void init(struct world *w)

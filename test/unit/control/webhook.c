@@ -11,9 +11,8 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include "../mesh/snapshot_of.h"
 #include "base/clock.h"
-#include "mesh/parse.h"
-#include "mesh/snapshot.h"
 #include "net/loop.h"
 #include "wire/node.h"
 
@@ -26,8 +25,6 @@ static const char mesh_text[] =
 
 struct world {
     struct arena arena;
-    struct diags diags;
-    struct object_list objects;
     struct mesh_snapshot *snapshot;
     struct validate_outcome seen;
     struct node *tree;
@@ -36,10 +33,7 @@ struct world {
 static void begin(struct world *w, const char *text)
 {
     arena_init(&w->arena, 0);
-    diags_init(&w->diags, &w->arena);
-    w->objects = (struct object_list){0};
-    assert_int_equal(mesh_parse(&w->arena, &w->diags, &(struct mesh_source){.text = view_of(text)}, &w->objects), 0);
-    w->snapshot = snapshot_new(&w->arena, &w->diags, w->objects.list, w->objects.n);
+    w->snapshot = snapshot_of(&w->arena, text);
 }
 
 /* object and old: YAML; NULL: none. */

@@ -3,36 +3,18 @@
  * forgets, and reviews of tokens.
  */
 #include "kube/client.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
-#include <stdio.h>
-#include <unistd.h>
 
+#include "../sandbox/api_server.h"
 #include "base/clock.h"
 #include "base/limits.h"
-#include "http/conn.h"
 #include "kube/watch.h"
-#include "net/loop.h"
-#include "sandbox/admit.h"
-#include "sandbox/api/server.h"
 #include "trust/token.h"
 #include "wire/node.h"
 
 struct fixture {
-    struct loop *loop;
+    struct server s;
     struct task task; /* the client's owner */
     int woken;
-    struct arena a;
-    struct store *store;
-    struct cluster cluster;
-    struct api api;
-    struct api_server *server;
-    struct kube_client *client;
-    struct token_key *key;
-    struct token_keys *keys;
-    char where[64];
 };
 
 static const struct kube_resource config_maps = {{NULL, 0}, {"v1", 2}, {"configmaps", 10}, true};
@@ -43,40 +25,11 @@ static void owner_run(struct task *t, uint32_t events)
     f->woken += (events & KUBE_WAKE) != 0;
 }
 
-static void store_changed(void *arg)
-{
-    struct fixture *f = arg;
-    if (f->server)
-        api_server_poke(f->server);
-}
-
-static void start_server(struct fixture *f)
-{
-    f->server = api_server_new(&f->api);
-    assert_int_equal(api_server_listen(f->server, view_of(f->where)), 0);
-}
-
 static int setup(void **state)
 {
     struct fixture *f = mem_alloc(sizeof(*f));
-    snprintf(f->where, sizeof(f->where), "unix:@weft-test-kube-%d", (int)getpid());
-    arena_init(&f->a, 0);
-    f->loop = loop_new(NULL);
-    task_init(&f->task, f->loop, owner_run, "owner");
-    f->store = store_new(store_changed, f);
-    cluster_init(&f->cluster, f->store);
-    assert_int_equal(cluster_bootstrap(&f->cluster), 0);
-    cluster_run(&f->cluster);
-    assert_int_equal(token_key_new(&f->key), 0);
-    struct buf jwks = {0};
-    const char *why;
-    token_key_jwks(f->key, &jwks);
-    assert_int_equal(token_keys_from_jwks(buf_read(&jwks), &f->keys, &why), 0);
-    buf_done(&jwks);
-    f->api = (struct api){.cluster = &f->cluster, .loop = f->loop, .token_key = f->key, .token_keys = f->keys};
-    f->api.shared = http_shared_new(f->loop);
-    start_server(f);
-    f->client = kube_client_new(f->loop, &(struct kube_config){.unix_path = view_from(view_of(f->where), 5)});
+    server_init(&f->s);
+    task_init(&f->task, f->s.loop, owner_run, "owner");
     *state = f;
     return 0;
 }
@@ -84,27 +37,10 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    kube_client_free(f->client);
-    api_server_free(f->server);
-    http_shared_free(f->api.shared);
-    cluster_done(&f->cluster);
-    store_free(f->store);
-    token_key_free(f->key);
-    token_keys_unref(f->keys);
     task_done(&f->task);
-    loop_free(f->loop);
-    arena_done(&f->a);
+    server_done(&f->s);
     mem_free(f);
     return 0;
-}
-
-static void turn_until(struct fixture *f, bool (*done)(void *arg), void *arg)
-{
-    uint64_t end = clock_mono() + 5 * NS_PER_S;
-    while (!done(arg) && clock_mono() < end)
-        if (!loop_turn(f->loop, false))
-            usleep(1000);
-    assert_true(done(arg));
 }
 
 static bool call_is_done(void *arg)
@@ -116,11 +52,11 @@ static int call(struct fixture *f, enum kube_verb verb, const char *name, const 
 {
     struct kube_request r = {
         .verb = verb, .resource = config_maps, .ns = VIEW("default"), .name = view_of(name), .body = view_of(body)};
-    struct kube_call *c = kube_call_new(f->client, &r, &f->task);
-    turn_until(f, call_is_done, c);
+    struct kube_call *c = kube_call_new(f->s.client, &r, &f->task);
+    server_until(&f->s, call_is_done, c);
     int status = kube_call_status(c);
     if (ret_body)
-        *ret_body = arena_view(&f->a, kube_call_body(c));
+        *ret_body = arena_view(&f->s.a, kube_call_body(c));
     kube_call_free(c);
     return status;
 }
@@ -136,7 +72,7 @@ static void an_object_is_created_changed_and_deleted(void **state)
     assert_int_equal(call(f, KUBE_CREATE, "", MAP, NULL), 201);
     assert_int_equal(call(f, KUBE_CREATE, "", MAP, NULL), 409);
     assert_int_equal(call(f, KUBE_PATCH, "c", "{\"data\":{\"k\":null,\"l\":\"w\"}}", &body), 200);
-    assert_int_equal(node_parse(&f->a, body, &n, NULL), 0);
+    assert_int_equal(node_parse(&f->s.a, body, &n, NULL), 0);
     assert_null(node_at(n, "data.k"));
     assert_true(view_is(node_text_at(n, "data.l"), "w"));
     assert_int_equal(call(f, KUBE_PATCH, "c", "{\"dota\":{}}", NULL), 422);
@@ -148,11 +84,8 @@ static void an_object_is_created_changed_and_deleted(void **state)
 
 static void put(struct fixture *f, const char *name, const char *value)
 {
-    struct node *n;
-    struct view text =
-        arena_printf(&f->a, "{apiVersion: v1, kind: ConfigMap, metadata: {name: %s}, data: {k: '%s'}}", name, value);
-    assert_int_equal(node_parse(&f->a, text, &n, NULL), 0);
-    assert_int_equal(store_write(f->store, &(struct store_put){.tree = n}, NULL, NULL), 0);
+    server_put(&f->s, arena_printf(&f->s.a, "{apiVersion: v1, kind: ConfigMap, metadata: {name: %s}, data: {k: '%s'}}",
+                                   name, value));
 }
 
 struct seen {
@@ -186,14 +119,14 @@ static void a_watch_sees_a_list_and_then_changes(void **state)
 {
     struct fixture *f = *state;
     put(f, "a", "1");
-    struct seen s = {.w = kube_watch_new(f->client, &config_maps, VIEW_NONE, &f->task), .until = "+a=1 . "};
-    turn_until(f, log_ends, &s);
+    struct seen s = {.w = kube_watch_new(f->s.client, &config_maps, VIEW_NONE, &f->task), .until = "+a=1 . "};
+    server_until(&f->s, log_ends, &s);
     assert_true(kube_watch_synced(s.w) && kube_watch_connected(s.w));
     put(f, "b", "1");
     put(f, "a", "2");
-    store_remove(f->store, KIND_CONFIG_MAP, VIEW("default"), VIEW("b"));
+    store_remove(f->s.store, KIND_CONFIG_MAP, VIEW("default"), VIEW("b"));
     s.until = "+b=1 +a=2 -b ";
-    turn_until(f, log_ends, &s);
+    server_until(&f->s, log_ends, &s);
     kube_watch_free(s.w);
 }
 
@@ -201,19 +134,16 @@ static void a_watch_resumes_after_the_server_was_away(void **state)
 {
     struct fixture *f = *state;
     put(f, "a", "1");
-    struct seen s = {.w = kube_watch_new(f->client, &config_maps, VIEW_NONE, &f->task), .until = "+a=1 . "};
-    turn_until(f, log_ends, &s);
-    f->server = api_server_free(f->server);
+    struct seen s = {.w = kube_watch_new(f->s.client, &config_maps, VIEW_NONE, &f->task), .until = "+a=1 . "};
+    server_until(&f->s, log_ends, &s);
+    server_down(&f->s);
     put(f, "b", "1");
-    store_remove(f->store, KIND_CONFIG_MAP, VIEW("default"), VIEW("a"));
-    for (int i = 0; i < 20; i++) {
-        loop_turn(f->loop, false);
-        usleep(5000);
-    }
+    store_remove(f->s.store, KIND_CONFIG_MAP, VIEW("default"), VIEW("a"));
+    server_for(&f->s, 100 * NS_PER_MS);
     assert_false(kube_watch_connected(s.w));
-    start_server(f);
+    server_up(&f->s);
     s.until = "+b=1 -a ";
-    turn_until(f, log_ends, &s);
+    server_until(&f->s, log_ends, &s);
     kube_watch_free(s.w);
 }
 
@@ -222,31 +152,28 @@ static void a_watch_lists_again_when_its_version_is_forgotten(void **state)
     struct fixture *f = *state;
     put(f, "a", "1");
     put(f, "b", "1");
-    struct seen s = {.w = kube_watch_new(f->client, &config_maps, VIEW_NONE, &f->task), .until = "+a=1 +b=1 . "};
-    turn_until(f, log_ends, &s);
-    f->server = api_server_free(f->server);
-    store_remove(f->store, KIND_CONFIG_MAP, VIEW("default"), VIEW("b"));
+    struct seen s = {.w = kube_watch_new(f->s.client, &config_maps, VIEW_NONE, &f->task), .until = "+a=1 +b=1 . "};
+    server_until(&f->s, log_ends, &s);
+    server_down(&f->s);
+    store_remove(f->s.store, KIND_CONFIG_MAP, VIEW("default"), VIEW("b"));
     for (int i = 0; i < LIMIT_STORE_EVENTS + 2; i++) {
         char value[16];
         snprintf(value, sizeof(value), "%d", i + 100);
         put(f, "a", value);
     }
-    for (int i = 0; i < 20; i++) {
-        loop_turn(f->loop, false);
-        usleep(5000);
-    }
-    start_server(f);
+    server_for(&f->s, 100 * NS_PER_MS);
+    server_up(&f->s);
     char until[64];
     snprintf(until, sizeof(until), "+a=%d -b . ", LIMIT_STORE_EVENTS + 101);
     s.until = until;
-    turn_until(f, log_ends, &s);
+    server_until(&f->s, log_ends, &s);
     kube_watch_free(s.w);
 }
 
 static void a_token_is_reviewed(void **state)
 {
     struct fixture *f = *state;
-    const struct record *account = store_get(f->store, KIND_SERVICE_ACCOUNT, VIEW("default"), VIEW("default"));
+    const struct record *account = server_get(&f->s, KIND_SERVICE_ACCOUNT, "default", "default");
     struct token t = {.issuer = VIEW(API_ISSUER),
                       .audience = VIEW("istio-ca"),
                       .ns = VIEW("default"),
@@ -255,7 +182,7 @@ static void a_token_is_reviewed(void **state)
                       .issued = clock_wall(),
                       .expires = clock_wall() + 60 * NS_PER_S};
     struct buf jwt = {0};
-    assert_int_equal(token_sign(f->key, &t, &jwt), 0);
+    assert_int_equal(token_sign(f->s.key, &t, &jwt), 0);
     static const struct {
         const char *audience;
         bool broken, good;
@@ -264,8 +191,8 @@ static void a_token_is_reviewed(void **state)
         struct view text = buf_read(&jwt);
         if (cases[i].broken)
             text = view_head(text, text.n - 4);
-        struct kube_call *c = kube_token_review(f->client, text, view_of(cases[i].audience), &f->task);
-        turn_until(f, call_is_done, c);
+        struct kube_call *c = kube_token_review(f->s.client, text, view_of(cases[i].audience), &f->task);
+        server_until(&f->s, call_is_done, c);
         struct kube_identity who;
         assert_int_equal(kube_token_review_result(c, &who), 0);
         assert_int_equal(who.authenticated, cases[i].good);

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "mesh/parse.h"
+#include "snapshot_of.h"
 
 static void short_hosts_are_completed_with_the_rules_namespace(void **state)
 {
@@ -126,12 +126,8 @@ static const char text[] =
 static void a_snapshot_finds_hosts_pods_and_settings(void **state)
 {
     struct arena a;
-    struct diags d;
-    struct object_list l = {0};
     arena_init(&a, 0);
-    diags_init(&d, &a);
-    assert_int_equal(mesh_parse(&a, &d, &(struct mesh_source){.text = view_of(text)}, &l), 0);
-    struct mesh_snapshot *s = snapshot_new(&a, &d, l.list, l.n);
+    struct mesh_snapshot *s = snapshot_of(&a, text);
     const struct mesh_host *h = snapshot_host(s, VIEW("web.shop.svc.cluster.local"));
     assert_true(h && h->service && view_is(h->ns, "shop"));
     assert_null(snapshot_host(s, VIEW("x.example.com")));

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* An API server for tests of the control plane: the sandbox's, on an abstract socket and on the test's own loop.
+/* An API server for tests of what talks to one: the sandbox's, on an abstract socket and on the test's own loop.
  *
  *   struct server s; server_init(&s);
  *   server_put(&s, "{apiVersion: v1, kind: Namespace, metadata: {name: a}}");
  *   … kube calls of the code under test through s.client …   server_until(&s, is_done, arg);
+ *   server_down(&s); … server_up(&s);     // away for a while; what it stores stays
  *   server_done(&s);
  *
  * Not together with control/store.h: the sandbox has a struct store of its own.
@@ -38,6 +39,7 @@ struct server {
     struct kube_client *client;
     struct token_key *key;
     struct token_keys *keys;
+    char where[64];
 };
 
 static inline void server_changed(void *arg)
@@ -48,14 +50,24 @@ static inline void server_changed(void *arg)
         api_server_poke(s->server);
 }
 
+static inline void server_up(struct server *s)
+{
+    s->server = api_server_new(&s->api);
+    assert_int_equal(api_server_listen(s->server, view_of(s->where)), 0);
+}
+
+static inline void server_down(struct server *s)
+{
+    s->server = api_server_free(s->server);
+}
+
 static inline void server_init(struct server *s)
 {
-    char where[64];
     struct buf jwks = {0};
     const char *why;
 
     *s = (struct server){.loop = loop_new(NULL)};
-    snprintf(where, sizeof(where), "unix:@weft-test-control-%d", (int)getpid());
+    snprintf(s->where, sizeof(s->where), "unix:@weft-test-api-%d", (int)getpid());
     arena_init(&s->a, 0);
     s->store = store_new(server_changed, s);
     cluster_init(&s->cluster, s->store);
@@ -67,9 +79,8 @@ static inline void server_init(struct server *s)
     buf_done(&jwks);
     s->api = (struct api){.cluster = &s->cluster, .loop = s->loop, .token_key = s->key, .token_keys = s->keys};
     s->api.shared = http_shared_new(s->loop);
-    s->server = api_server_new(&s->api);
-    assert_int_equal(api_server_listen(s->server, view_of(where)), 0);
-    s->client = kube_client_new(s->loop, &(struct kube_config){.unix_path = view_from(view_of(where), 5)});
+    server_up(s);
+    s->client = kube_client_new(s->loop, &(struct kube_config){.unix_path = view_from(view_of(s->where), 5)});
 }
 
 static inline void server_done(struct server *s)
