@@ -23,9 +23,10 @@ int cluster_exchange(struct cli_cluster *k, const char *method, struct view path
 const char *cluster_why(const struct cli_cluster *k);
 
 /* Objects of a manifest, checked here first and then applied by the server (field manager weft), or deleted: "verb" is
- * "apply" or "delete". The exit code. */
+ * "apply" or "delete". The exit code; *ret_answer is what a sandbox's daemon answers, up to where the server went away, or
+ * left alone: {"objects":[{"verb":"created","kind":…}],"diagnostics":[…],"text":"what people read"}. */
 struct input_file;
-int cluster_send_file(struct cli *c, const char *verb, const struct input_file *f);
+int cluster_send_file(struct cli *c, const char *verb, const struct input_file *f, struct node **ret_answer);
 
-/* What the analyzers say of the mesh's objects in the cluster: text as for people, and the same as data. */
+/* What the analyzers say of the mesh's objects in the cluster, in the same form. */
 int cluster_analyze(struct cli *c, struct node **ret_answer) must_check;

@@ -4,11 +4,11 @@
  * line can be shown, because the file is here.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "cli/cluster.h"
 #include "cli/files.h"
+#include "cli/objects.h"
 #include "mesh/analyze.h"
 #include "mesh/parse.h"
 #include "mesh/snapshot.h"
@@ -46,6 +46,22 @@ static int fetch_all(struct cli *c, struct diags *d, struct object_list *all)
     return EXIT_OK;
 }
 
+/* As the daemon answers: api/weft.c of the sandbox has the same form. */
+static struct node *answer_of(struct cli *c, struct node *objects, const struct diags *d, bool color)
+{
+    struct buf text = {0}, json = {0};
+    struct node *list = NULL, *n = node_new(&c->arena, NODE_MAP);
+    diags_print(d, &text, color);
+    diags_print_json(d, &json);
+    node_set(&c->arena, n, VIEW("objects"), objects);
+    if (node_parse(&c->arena, arena_view(&c->arena, buf_read(&json)), &list, NULL) == 0)
+        node_set(&c->arena, n, VIEW("diagnostics"), list);
+    node_set_str(&c->arena, n, "text", arena_view(&c->arena, buf_read(&text)));
+    buf_done(&text);
+    buf_done(&json);
+    return n;
+}
+
 int cluster_analyze(struct cli *c, struct node **ret_answer)
 {
     struct diags d;
@@ -55,60 +71,74 @@ int cluster_analyze(struct cli *c, struct node **ret_answer)
     if (r)
         return r;
     mesh_analyze(snapshot_new(&c->arena, &d, all.list, all.n), &d);
-    struct buf text = {0}, json = {0};
-    struct node *list = NULL, *n = node_new(&c->arena, NODE_MAP);
-    diags_print(&d, &text, c->color_out);
-    diags_print_json(&d, &json);
-    if (node_parse(&c->arena, arena_view(&c->arena, buf_read(&json)), &list, NULL) == 0)
-        node_set(&c->arena, n, VIEW("diagnostics"), list);
-    node_set_str(&c->arena, n, "text", arena_view(&c->arena, buf_read(&text)));
-    buf_done(&text);
-    buf_done(&json);
-    *ret_answer = n;
+    *ret_answer = answer_of(c, node_new(&c->arena, NODE_SEQ), &d, c->color_out);
     return EXIT_OK;
 }
 
-static struct view path_of(struct cli *c, const struct object *o)
+struct sending {
+    struct cli *c;
+    struct node *objects; /* what became of each */
+    struct diags d;
+    int worst; /* the exit code; EXIT_AWAY ends it */
+};
+
+static void add_result(struct sending *s, const struct object *o, const char *verb)
 {
-    return client_path(c, o->kind, o->meta.ns, o->meta.name);
+    const struct mesh_kind_info *k = &mesh_kinds[o->kind];
+    struct arena *a = &s->c->arena;
+    struct node *n = node_new(a, NODE_MAP);
+    node_set_str(a, n, "verb", view_of(verb));
+    node_set_str(a, n, "kind", k->kind);
+    node_set_str(a, n, "group", k->group);
+    node_set_str(a, n, "namespace", o->meta.ns);
+    node_set_str(a, n, "name", o->meta.name);
+    node_push(a, s->objects, n);
 }
 
-static int apply_one(struct cli *c, const struct object *o)
+/* The server said no, or (status 0) nothing. */
+static void add_refusal(struct sending *s, const struct object *o, const struct node *answer, int status)
 {
-    struct answer before = {0}, a = {0};
-    struct buf body = {0};
-    struct view label = client_label(c, o->kind, o->meta.name), path = path_of(c, o);
-    int r = client_call(c, "GET", path, VIEW_NONE, &before);
-    node_print_json(o->node, &body);
-    if (r == EXIT_OK)
-        r = client_call(c, "APPLY", path, buf_read(&body), &a);
-    if (r == EXIT_OK && a.status != 200 && a.status != 201)
-        r = client_refused(c, &a);
-    else if (r == EXIT_OK && c->output != OUTPUT_JSON) {
-        struct node *was, *is;
-        bool same =
-            before.status == 200 &&
-            node_parse(&c->arena, arena_view(&c->arena, buf_read(&before.body)), &was, NULL) == 0 &&
-            node_parse(&c->arena, arena_view(&c->arena, buf_read(&a.body)), &is, NULL) == 0 &&
-            view_eq(node_text_at(was, "metadata.resourceVersion"), node_text_at(is, "metadata.resourceVersion"));
-        printf("%.*s %s\n", VIEW_ARGS(label), same ? "unchanged" : a.status == 201 ? "created" : "configured");
+    if (!status) {
+        s->worst = object_away(s->c);
+        return;
     }
-    buf_done(&body);
-    answer_done(&before);
-    answer_done(&a);
-    return r;
+    struct diag *one = diag_add(&s->d, DIAG_ERROR, "WEFT0010", &o->at);
+    struct view why = object_why(s->d.arena, answer, status);
+    one->title = diag_text(&s->d, "%.*s `%.*s`: the API server refuses it: %.*s", VIEW_ARGS(o->at.kind),
+                           VIEW_ARGS(o->meta.name), VIEW_ARGS(why));
+    one->effect = VIEW("nothing of this object is changed on the cluster");
+    s->worst = EXIT_FAILED;
+    add_result(s, o, "rejected");
 }
 
-static int delete_one(struct cli *c, const struct object *o)
+static void apply_one(struct sending *s, const struct object *o)
 {
-    struct answer a = {0};
-    int r = client_call(c, "DELETE", path_of(c, o), VIEW_NONE, &a);
-    if (r == EXIT_OK && a.status != 200 && a.status != 202)
-        r = client_refused(c, &a);
-    else if (r == EXIT_OK)
-        printf("%.*s deleted\n", VIEW_ARGS(client_label(c, o->kind, o->meta.name)));
-    answer_done(&a);
-    return r;
+    static const char version[] = "metadata.resourceVersion";
+    struct cli *c = s->c;
+    struct view path = client_path(c, o->kind, o->meta.ns, o->meta.name);
+    struct node *was = NULL, *is = NULL;
+    int before = object_call(c, &c->arena, "GET", path, NULL, &was);
+    int status = before ? object_call(c, &c->arena, "APPLY", path, o->node, &is) : 0;
+    if (status == 201)
+        add_result(s, o, "created");
+    else if (status != 200)
+        add_refusal(s, o, is, status);
+    else if (before == 200 && view_eq(node_text_at(was, version), node_text_at(is, version)))
+        add_result(s, o, "unchanged");
+    else
+        add_result(s, o, "configured");
+}
+
+static void delete_one(struct sending *s, const struct object *o)
+{
+    struct cli *c = s->c;
+    struct node *n = NULL;
+    struct view path = client_path(c, o->kind, o->meta.ns, o->meta.name);
+    int status = object_call(c, &c->arena, "DELETE", path, NULL, &n);
+    if (status == 200 || status == 202) /* 202: it ends in its own time */
+        add_result(s, o, "deleted");
+    else
+        add_refusal(s, o, n, status);
 }
 
 /* What the analyzers say of these objects, together with what the cluster has. */
@@ -145,39 +175,24 @@ static int analyze_with(struct cli *c, struct diags *d, const struct object_list
     return EXIT_OK;
 }
 
-static void print_diags(struct cli *c, const struct diags *d)
-{
-    struct buf text = {0};
-    if (c->output == OUTPUT_JSON)
-        diags_print_json(d, &text);
-    else
-        diags_print(d, &text, c->color_err);
-    fflush(stdout);
-    fputs(buf_cstr(&text), c->output == OUTPUT_JSON ? stdout : stderr);
-    buf_done(&text);
-}
-
-int cluster_send_file(struct cli *c, const char *verb, const struct input_file *f)
+int cluster_send_file(struct cli *c, const char *verb, const struct input_file *f, struct node **ret_answer)
 {
     bool applying = strcmp(verb, "apply") == 0;
     struct mesh_source src = {.file = f->name, .text = f->text, .default_ns = c->ns};
+    struct sending s = {.c = c, .objects = node_new(&c->arena, NODE_SEQ)};
     struct object_list objects = {0};
-    struct diags d;
-    diags_init(&d, &c->arena);
-    int worst = mesh_parse(&c->arena, &d, &src, &objects) ? EXIT_FAILED : EXIT_OK;
-    int r = applying ? analyze_with(c, &d, &objects) : EXIT_OK;
+    diags_init(&s.d, &c->arena);
+    if (mesh_parse(&c->arena, &s.d, &src, &objects))
+        s.worst = EXIT_FAILED;
+    int r = applying ? analyze_with(c, &s.d, &objects) : EXIT_OK;
     if (r)
         return r;
     for (int pass = 0; pass < 2; pass++) /* namespaces first when they are made, last when they go */
-        for (uint32_t i = 0; i < objects.n; i++) {
+        for (uint32_t i = 0; i < objects.n && s.worst != EXIT_AWAY; i++) {
             bool space = objects.list[i]->kind == KIND_NAMESPACE;
-            if (space != ((pass == 0) == applying))
-                continue;
-            r = applying ? apply_one(c, objects.list[i]) : delete_one(c, objects.list[i]);
-            if (r == EXIT_AWAY)
-                return r;
-            worst = r ? r : worst;
+            if (space == ((pass == 0) == applying))
+                (applying ? apply_one : delete_one)(&s, objects.list[i]);
         }
-    print_diags(c, &d);
-    return worst;
+    *ret_answer = answer_of(c, s.objects, &s.d, c->color_err && c->output != OUTPUT_JSON);
+    return s.worst;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/client.h"
+#include "cli/cluster.h"
 #include "cli/columns.h"
 #include "wire/node.h"
 
@@ -33,6 +34,13 @@ static void print_tree(const struct cli *c, const struct node *n)
 static int get_sandbox(struct cli *c)
 {
     int r;
+    if (c->cluster) {
+        cli_fail(c,
+                 "the cluster `%s` is no sandbox: start one with `weft up DIR` or name it with -s; of the cluster tell "
+                 "`weft status` and `weft check`",
+                 cluster_name(c->cluster));
+        return EXIT_AWAY;
+    }
     const struct node *n = client_get(c, VIEW("/weft/v1/sandbox"), &r);
     if (n && (c->output == OUTPUT_JSON || c->output == OUTPUT_YAML)) {
         print_tree(c, n);

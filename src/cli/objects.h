@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Any object of an API server by path, one call at a time, for the verbs that manage an installation (install, uninstall,
- * check): they know kinds that the mesh itself has no use for. And the lines by which these verbs tell what they do.
+ * check): they know kinds that the mesh itself has no use for; and for manifests on a cluster (cluster.h). And the lines by which these verbs tell what they do.
  *
  *   struct node *o;
  *   int status = object_call(c, "GET", object_path(a, kind, ns, name), NULL, &o);    // HTTP status; 0: no answer

@@ -149,12 +149,17 @@ class Cluster(Mesh):
         return pods + events + self.machine.kubectl("logs", "-n", "istio-system", "deployment/istiod", "--tail=20", check=False).stdout
 
     def __call__(self, verb, *args, check=True, timeout=60, **kw):
-        where = [] if {"-n", "-A", "--namespace"} & set(args[:args.index("--") if "--" in args else None]) else ["-n", self.ns]
         if verb in OURS:
-            return self.machine.weft(verb, *where, *args, check=check, timeout=timeout, **kw)
+            return self.weft(verb, *args, check=check, timeout=timeout, **kw)
         if verb == "exec" and "-i" not in args:
             kw.setdefault("stdin", subprocess.DEVNULL)
-        return self.machine.kubectl(verb, *where, *args, check=check, timeout=timeout, **kw)
+        return self.machine.kubectl(verb, *self.where(args), *args, check=check, timeout=timeout, **kw)
+
+    def where(self, args):
+        return [] if {"-n", "-A", "--namespace"} & set(args[:args.index("--") if "--" in args else None]) else ["-n", self.ns]
+
+    def weft(self, verb, *args, **kw):
+        return self.machine.weft(verb, *self.where(args), *args, **kw)
 
     def namespace(self, name, labels=""):
         real = f"{self.ns}-{name}" if name else self.ns

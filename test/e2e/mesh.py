@@ -75,6 +75,10 @@ class Mesh:
         """A verb that `weft` and `kubectl` share (get, delete, exec, logs, rollout, label), or one of weft's (status, edges)."""
         raise NotImplementedError
 
+    def weft(self, verb, *args, **kw):
+        """The same, and it is weft that is asked, in either world."""
+        return self(verb, *args, **kw)
+
     def namespace(self, name, labels=""):
         """Makes a namespace of this mesh and returns its real name. labels: 'a: b, c: d'"""
         raise NotImplementedError

@@ -117,3 +117,38 @@ spec: {}
 """, check=False)
     assert out.returncode == 1
     assert "VirtualService" in out.stdout + out.stderr
+
+
+def test_apply_as_data_has_one_form(mesh):
+    """What became of every object and what is to be said of it, whether a sandbox's daemon or an API server has them."""
+    def apply(text):
+        done = mesh.weft("apply", "-o", "json", "-f", "-", input=text, check=False)
+        said = json.loads(done.stdout)
+        assert list(said) == ["objects", "diagnostics", "text"], said
+        return done.returncode, said["objects"], [d["code"] for d in said["diagnostics"]], said["text"]
+
+    ours = {"kind": "VirtualService", "group": "networking.istio.io", "namespace": mesh.ns, "name": "as-data"}
+    good = rule("  - route: [{destination: {host: web}}]", "as-data")
+    lost = {"kind": "ConfigMap", "group": "", "namespace": "nowhere", "name": "lost"}
+    nowhere = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: lost, namespace: nowhere}\n"
+    try:
+        assert apply(good) == (0, [{"verb": "created", **ours}], [], "")
+        # On a cluster the object's first status may come between two looks.
+        until("unchanged", lambda: apply(good) == (0, [{"verb": "unchanged", **ours}], [], ""), timeout=5)
+        code, objects, codes, text = apply(good.replace("host: web}", "host: wep}"))
+        assert (code, objects, codes) == (0, [{"verb": "configured", **ours}], ["IST0101"])
+        assert "did you mean `web`" in text
+        code, objects, codes, text = apply(good.replace("http:", "htpp:") + nowhere)
+        assert (code, objects) == (1, [{"verb": "rejected", **lost}])
+        assert sorted(codes) == ["WEFT0004", "WEFT0301" if mesh.world == "sandbox" else "WEFT0010"]
+        assert "`htpp`" in text and "nowhere" in text
+    finally:
+        mesh("delete", "virtualservice", "as-data")
+
+
+def test_the_sandbox_itself_is_asked_for_in_either_world(mesh):
+    out = mesh.weft("get", "sandbox", check=False)
+    if mesh.world == "sandbox":
+        assert out.returncode == 0 and "READY" in out.stdout
+    else:
+        assert out.returncode == 3 and "is no sandbox" in out.stderr and "weft status" in out.stderr, out
