@@ -190,6 +190,27 @@ spec:
 """
 
 
+def virtual_service(name, http, host="web"):
+    """http: its rules as YAML, two spaces in."""
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: {name}}}
+spec:
+  hosts: [{host}]
+  http:
+{http}
+"""
+
+
+# The namespace takes nothing but mutual TLS.
+STRICT = """---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default}
+spec: {mtls: {mode: STRICT}}
+"""
+
 # The mesh writes an access log. On a cluster that belongs to the installation, so Cluster leaves it out.
 LOGGED = """---
 apiVersion: v1

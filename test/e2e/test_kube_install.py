@@ -4,14 +4,7 @@ import time
 
 import pytest
 
-from mesh import SAMPLE, client, until
-
-STRICT = """---
-apiVersion: security.istio.io/v1
-kind: PeerAuthentication
-metadata: {name: default}
-spec: {mtls: {mode: STRICT}}
-"""
+from mesh import SAMPLE, STRICT, client, until
 
 
 @pytest.fixture(scope="module")

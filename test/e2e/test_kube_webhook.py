@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from cluster import Machine, lacks
-from mesh import WEFT, until
+from mesh import WEFT, until, virtual_service
 
 CONTROL = f"{os.path.dirname(WEFT)}/weft-control"
 MUTATING = ["mutatingwebhookconfiguration", "istio-sidecar-injector"]
@@ -167,16 +167,7 @@ def test_a_wrong_annotation_is_refused_in_words_and_a_slip_is_told(api):
 
 
 def rule(name, host, extra=""):
-    return f"""
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {{name: {name}}}
-spec:
-  hosts: [web]
-  http:
-  - route: [{{destination: {{host: {host}}}}}]
-    {extra}
-"""
+    return virtual_service(name, f"  - route: [{{destination: {{host: {host}}}}}]\n    {extra}")
 
 
 def test_objects_are_judged_as_weft_apply_does(api):

@@ -7,14 +7,7 @@ import time
 
 import pytest
 
-from mesh import CLIENT_IMAGE, SERVER_IMAGE, client, server, until
-
-STRICT = """---
-apiVersion: security.istio.io/v1
-kind: PeerAuthentication
-metadata: {name: default}
-spec: {mtls: {mode: STRICT}}
-"""
+from mesh import CLIENT_IMAGE, SERVER_IMAGE, STRICT, client, server, until
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from mesh import LOGGED, client, server, until
+from mesh import LOGGED, client, server, until, virtual_service
 
 
 @pytest.fixture(scope="module")
@@ -15,15 +15,7 @@ def mesh(world):
 
 
 def rule(http, name="web"):
-    return f"""
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {{name: {name}}}
-spec:
-  hosts: [web]
-  http:
-{http}
-"""
+    return virtual_service(name, http)
 
 
 # name, routes, in the message

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from mesh import LOGGED, SAMPLE, client, run, server, until
+from mesh import LOGGED, SAMPLE, client, run, server, until, virtual_service
 
 
 @pytest.fixture(scope="module")
@@ -19,15 +19,7 @@ def mesh(world):
 
 
 def route(host, name="web", subset=""):
-    return f"""
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {{name: {name}}}
-spec:
-  hosts: [web]
-  http:
-  - route: [{{destination: {{host: {host}{subset}}}}}]
-"""
+    return virtual_service(name, f"  - route: [{{destination: {{host: {host}{subset}}}}}]")
 
 
 def conditions(mesh, kind, name, generation=None):
