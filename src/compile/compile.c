@@ -69,8 +69,11 @@ struct compiler *compiler_free(struct compiler *c)
 {
     if (!c)
         return NULL;
-    MAP_EACH (&c->scopes, it)
-        plan_unref(((struct scope *)it->value)->plan);
+    MAP_EACH (&c->scopes, it) {
+        struct scope *s = it->value;
+        plan_unref(s->plan);
+        map_done(&s->by_host);
+    }
     map_done(&c->scopes);
     forget(&c->interned);
     forget(&c->before);

@@ -83,7 +83,7 @@ static bool visible(const struct scope *s, const struct registered *r)
 static void see_services(struct scope *s)
 {
     struct compiler *c = s->c;
-    map_init(&s->by_host, &c->arena);
+    map_init(&s->by_host, NULL);
     for (uint32_t i = 0; i < c->n_services; i++) {
         struct registered *r = c->services[i], *before;
         if (!visible(s, r))
@@ -92,8 +92,9 @@ static void see_services(struct scope *s)
         if (!before || (!view_eq(before->ns, s->ns) && view_eq(r->ns, s->ns) && !before->service))
             map_put(&s->by_host, r->host, r);
     }
+    s->services = ARENA_ARRAY(&c->arena, struct registered *, map_size(&s->by_host));
     MAP_EACH (&s->by_host, it)
-        *ARENA_PUSH(&c->arena, s->services, s->n_services) = it->value;
+        s->services[s->n_services++] = it->value;
 }
 
 const struct registered *scope_service(const struct scope *s, struct view host)

@@ -92,8 +92,9 @@ struct memo;
 struct service_host {
     struct resource_part *part; /* referenced; all below lives in it */
     uint64_t print;
-    struct view name;   /* host:port */
-    struct view dotted; /* the host and a dot: every name by which it is known is a beginning of it */
+    struct view name;       /* host:port */
+    struct view dotted;     /* the host and a dot: every name by which it is known is a beginning of it */
+    struct strings domains; /* as other namespaces know it; none: it has aliases or is headless */
     struct route *routes;
     uint32_t n_routes;
     struct plan_origin origin;
@@ -131,7 +132,7 @@ struct scope {
     struct view cluster_id;
     struct registered **services; /* visible, one for each host */
     uint32_t n_services;
-    struct map by_host;                /* host → struct registered */
+    struct map by_host;                /* host → struct registered; on the heap */
     const struct virtual_service **vs; /* visible, for the mesh, in order of precedence */
     uint32_t n_vs;
     struct bound_host *bound; /* hosts of vs, each once, the first wins */
@@ -216,6 +217,14 @@ struct http_manager *inbound_http(struct scope *s, struct arena *a, struct view 
 struct route_context;
 const struct service_host *service_host_get(const struct route_context *x, const struct registered *r);
 void service_hosts_forget(struct map *hosts);
+struct host_names {
+    struct view list[4]; /* beginnings of `dotted`: how everybody may call the host */
+    uint32_t n;
+    struct view own, ns; /* and how its own namespace may */
+};
+struct host_names host_names(const struct compiler *c, struct view dotted);
+struct view host_address(struct arena *a,
+                         struct view text); /* as a domain of a virtual host; empty: it is no address */
 
 /* --- names --- */
 struct view name_cluster(struct arena *a, uint32_t port, struct view subset, struct view host);

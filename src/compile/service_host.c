@@ -20,6 +20,48 @@ static struct view key_of(const uint64_t *print)
     return view_make(print, sizeof(*print));
 }
 
+/* reviews.default.svc.cluster.local is also reviews.default.svc, reviews.default and, for its own namespace, reviews. */
+struct host_names host_names(const struct compiler *c, struct view dotted)
+{
+    struct view host = view_head(dotted, dotted.n - 1), domain = c->snap->domain, svc = VIEW(".svc.");
+    struct host_names names = {.list = {host, dotted}, .n = host.n && host.p[0] == '*' ? 1 : 2};
+    struct view head = view_ends(host, domain) ? view_head(host, host.n - domain.n) : VIEW_NONE;
+
+    if (names.n == 1 || !view_ends(head, svc))
+        return names;
+    names.list[names.n++] = view_head(head, head.n - 1);
+    head = names.list[names.n++] = view_head(head, head.n - svc.n); /* reviews.default */
+    names.own = view_head(head, view_find(head, '.'));
+    names.ns = view_from(head, names.own.n + 1);
+    return names;
+}
+
+struct view host_address(struct arena *a, struct view text)
+{
+    struct plan_addr ip;
+
+    if (plan_addr_parse_ip(text, 0, &ip) < 0)
+        return VIEW_NONE;
+    return ip.kind == ADDR_IPV6 ? arena_printf(a, "[%.*s]", VIEW_ARGS(text)) : arena_view(a, text);
+}
+
+static void list_domains(const struct compiler *c, struct service_host *h, const struct registered *r)
+{
+    struct host_names names = host_names(c, h->dotted);
+    struct arena *a = &h->part->arena;
+
+    if (r->n_aliases || r->headless)
+        return;
+    h->domains.list = ARENA_ARRAY(a, struct view, names.n + r->n_addresses);
+    for (uint32_t i = 0; i < names.n; i++)
+        h->domains.list[h->domains.n++] = names.list[i];
+    for (uint32_t i = 0; i < r->n_addresses; i++) {
+        struct view address = host_address(a, r->addresses[i]);
+        if (address.n)
+            h->domains.list[h->domains.n++] = address;
+    }
+}
+
 static struct service_host *host_make(const struct route_context *x, const struct registered *r)
 {
     struct resource_part *part = resource_part_new();
@@ -36,6 +78,7 @@ static struct service_host *host_make(const struct route_context *x, const struc
     route_default(&mine, &vh, name_cluster(a, x->port, VIEW_NONE, r->host), VIEW("default"), r, x->port);
     h->routes = vh.routes;
     h->n_routes = vh.n_routes;
+    list_domains(x->s->c, h, r);
     return h;
 }
 

@@ -13,9 +13,9 @@ struct table {
     struct scope *s;
     struct route_table *t;
     struct route_context x;
-    struct map domains;   /* taken */
-    struct arena scratch; /* lists while they grow */
-    struct view suffix;   /* .svc.cluster.local */
+    struct map taken;       /* domains */
+    struct strings domains; /* of the virtual host at hand, in scratch */
+    struct arena scratch;   /* lists while they grow */
 };
 
 static struct table table_new(struct scope *s, struct view name, uint32_t port)
@@ -24,37 +24,35 @@ static struct table table_new(struct scope *s, struct view name, uint32_t port)
     b.x = (struct route_context){.s = s, .a = &b.t->res.arena, .port = port, .gateway = VIEW("mesh")};
     b.t->ignore_port = true;
     b.t->max_direct_body = DEFAULT_DIRECT_BODY_BYTES;
-    map_init(&b.domains, NULL);
+    map_init(&b.taken, NULL);
     arena_init(&b.scratch, 0);
-    b.suffix = arena_printf(&b.scratch, ".svc.%.*s", VIEW_ARGS(s->c->snap->domain));
     return b;
 }
 
 /* The text is the table's, or of a part that it keeps. */
-static void add_domain(struct table *b, struct virtual_host *vh, struct view domain)
+static void add_domain(struct table *b, struct view domain)
 {
-    if (!domain.n || map_get(&b->domains, domain))
+    if (!domain.n || map_get(&b->taken, domain))
         return;
-    map_put(&b->domains, domain, b->t);
-    *ARENA_PUSH(&b->scratch, vh->domains, vh->n_domains) = domain;
+    map_put(&b->taken, domain, b->t);
+    *ARENA_PUSH(&b->scratch, b->domains.list, b->domains.n) = domain;
 }
 
-/* reviews.default.svc.cluster.local is also reviews.default.svc, reviews.default and, for its own namespace, reviews. */
-static void add_names(struct table *b, struct virtual_host *vh, struct view dotted)
+static void end_domains(struct table *b, struct virtual_host *vh)
 {
-    struct view host = view_head(dotted, dotted.n - 1);
-    add_domain(b, vh, host);
-    if (host.n && host.p[0] == '*')
-        return;
-    add_domain(b, vh, dotted);
-    if (!view_ends(host, b->suffix))
-        return;
-    struct view short_name = view_head(host, host.n - b->suffix.n); /* reviews.default */
-    size_t dot = view_find(short_name, '.');
-    if (view_eq(view_from(short_name, dot + 1), b->s->ns))
-        add_domain(b, vh, view_head(short_name, dot));
-    add_domain(b, vh, view_head(host, short_name.n + 4));
-    add_domain(b, vh, short_name);
+    vh->domains = arena_copy(b->x.a, b->domains.list, b->domains.n * sizeof(struct view));
+    vh->n_domains = b->domains.n;
+    b->domains = (struct strings){0};
+}
+
+static void add_names(struct table *b, struct view dotted)
+{
+    struct host_names names = host_names(b->s->c, dotted);
+    for (uint32_t i = 0; i < names.n; i++) {
+        add_domain(b, names.list[i]);
+        if (i == 1 && view_eq(names.ns, b->s->ns))
+            add_domain(b, names.own);
+    }
 }
 
 static struct view dotted(struct table *b, struct view host)
@@ -62,23 +60,19 @@ static struct view dotted(struct table *b, struct view host)
     return arena_printf(b->x.a, "%.*s.", VIEW_ARGS(host));
 }
 
-static void add_service_domains(struct table *b, struct virtual_host *vh, const struct registered *r, struct view name)
+static void add_service_domains(struct table *b, const struct registered *r, struct view name)
 {
-    add_names(b, vh, name);
+    add_names(b, name);
     for (uint32_t i = 0; i < r->n_aliases; i++)
         if (scope_service(b->s, r->aliases[i]))
-            add_names(b, vh, dotted(b, r->aliases[i]));
+            add_names(b, dotted(b, r->aliases[i]));
     if (r->headless) {
-        uint32_t n = vh->n_domains;
+        uint32_t n = b->domains.n;
         for (uint32_t i = 0; i < n; i++)
-            add_domain(b, vh, arena_printf(b->x.a, "*.%.*s", VIEW_ARGS(vh->domains[i])));
+            add_domain(b, arena_printf(b->x.a, "*.%.*s", VIEW_ARGS(b->domains.list[i])));
     }
-    struct plan_addr ip;
     for (uint32_t i = 0; i < r->n_addresses; i++)
-        if (plan_addr_parse_ip(r->addresses[i], 0, &ip) == 0)
-            add_domain(b, vh,
-                       ip.kind == ADDR_IPV6 ? arena_printf(b->x.a, "[%.*s]", VIEW_ARGS(r->addresses[i]))
-                                            : arena_view(b->x.a, r->addresses[i]));
+        add_domain(b, host_address(b->x.a, r->addresses[i]));
 }
 
 static struct virtual_host *host_new(struct table *b, struct view name)
@@ -97,10 +91,21 @@ static struct virtual_host *host_of_vs(struct table *b, struct view host, const 
 }
 
 /* A virtual host whose domains all belong to others would never be asked. */
-static void drop_if_mute(struct table *b, const struct virtual_host *vh)
+static void end_host(struct table *b, struct virtual_host *vh)
 {
+    vh->n_domains = b->domains.n;
+    vh->domains = arena_copy(b->x.a, b->domains.list, b->domains.n * sizeof(struct view));
+    b->domains = (struct strings){0};
     if (!vh->n_domains)
         b->t->n_hosts--;
+}
+
+static bool any_taken(const struct table *b, const struct strings *domains)
+{
+    for (uint32_t i = 0; i < domains->n; i++)
+        if (map_get(&b->taken, domains->list[i]))
+            return true;
+    return false;
 }
 
 /* Of a service that nobody has rules for. */
@@ -112,8 +117,15 @@ static void add_plain_service(struct table *b, const struct registered *r)
     vh->origin = h->origin;
     vh->routes = h->routes;
     vh->n_routes = h->n_routes;
-    add_service_domains(b, vh, r, h->dotted);
-    drop_if_mute(b, vh);
+    if (!h->domains.n || view_eq(host_names(b->s->c, h->dotted).ns, b->s->ns) || any_taken(b, &h->domains)) {
+        add_service_domains(b, r, h->dotted);
+        end_host(b, vh);
+        return;
+    }
+    vh->domains = h->domains.list;
+    vh->n_domains = h->domains.n;
+    for (uint32_t i = 0; i < h->domains.n; i++)
+        map_put(&b->taken, h->domains.list[i], b->t);
 }
 
 static void add_service(struct table *b, const struct registered *r)
@@ -124,12 +136,12 @@ static void add_service(struct table *b, const struct registered *r)
         return;
     }
     struct virtual_host *vh = host_of_vs(b, r->host, vs);
-    add_service_domains(b, vh, r, dotted(b, r->host));
+    add_service_domains(b, r, dotted(b, r->host));
     if (routes_of_vs(&b->x, vh, vs) == 0) {
         struct view cluster = name_cluster(b->x.a, b->x.port, VIEW_NONE, r->host);
         route_default(&b->x, vh, cluster, VIEW("default"), r, b->x.port);
     }
-    drop_if_mute(b, vh);
+    end_host(b, vh);
 }
 
 static bool binds_a_service(const struct scope *s, const struct bound_host *h)
@@ -149,18 +161,19 @@ static void add_unknown_hosts(struct table *b)
             continue;
         struct virtual_host *vh = host_of_vs(b, h->host, h->vs);
         if (routes_of_vs(&b->x, vh, h->vs) > 0)
-            add_names(b, vh, dotted(b, h->host));
-        drop_if_mute(b, vh);
+            add_names(b, dotted(b, h->host));
+        end_host(b, vh);
     }
 }
 
 static void add_catch_all(struct table *b)
 {
-    if (map_get(&b->domains, VIEW("*")))
+    if (map_get(&b->taken, VIEW("*")))
         return;
     bool any = scope_allows_any(b->s);
     struct virtual_host *vh = host_new(b, any ? VIEW("allow_any") : VIEW("block_all"));
-    add_domain(b, vh, VIEW("*"));
+    add_domain(b, VIEW("*"));
+    end_host(b, vh);
     if (any) {
         route_default(&b->x, vh, VIEW("PassthroughCluster"), vh->name, NULL, 0);
         return;
@@ -178,9 +191,7 @@ static void finish(struct table *b)
     struct route_table *t = b->t;
     add_catch_all(b);
     t->hosts = arena_copy(b->x.a, t->hosts, t->n_hosts * sizeof(*t->hosts));
-    for (uint32_t i = 0; i < t->n_hosts; i++)
-        t->hosts[i].domains = arena_copy(b->x.a, t->hosts[i].domains, t->hosts[i].n_domains * sizeof(struct view));
-    map_done(&b->domains);
+    map_done(&b->taken);
     arena_done(&b->scratch);
     scope_put(b->s->c, b->s->plan, b->t);
 }

@@ -14,7 +14,7 @@
 #include "plan/tls.h"
 
 /* Chunk of a resource's arena: small, because a sidecar holds hundreds of them and most are under a kilobyte. */
-#define RESOURCE_CHUNK 1024
+#define RESOURCE_CHUNK 512
 
 const char *resource_kind_name(enum resource_kind kind)
 {
