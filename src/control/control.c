@@ -3,6 +3,7 @@
 #include "control/control.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -391,6 +392,7 @@ int control_new(const struct control_config *config, struct control **ret_contro
     task_init(&c->task, config->loop, control_run, "control");
     timer_init(&c->renew, &c->task, EVENT_RENEW);
     c->http = http_shared_new(config->loop);
+    http_shared_long_streams(c->http);
     c->store = store_new(config->loop, &c->task, EVENT_STORE);
     store_mesh_config(c->store, config->home, config->revision);
     c->xds = xds_server_new(config->loop, &c->task, EVENT_PROXY);
@@ -408,6 +410,12 @@ int control_new(const struct control_config *config, struct control **ret_contro
     }
     *ret_control = c;
     return 0;
+}
+
+void control_trim(struct control *c)
+{
+    http_shared_trim(c->http);
+    malloc_trim(0);
 }
 
 struct control *control_free(struct control *c)

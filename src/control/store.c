@@ -16,7 +16,7 @@
 #include "wire/node.h"
 
 #define STORE_DEBOUNCE (100 * NS_PER_MS)
-#define BATCH_CHUNK 1024 /* most objects of an API server are smaller, pruned */
+#define BATCH_CHUNK 512 /* most objects of an API server are smaller, pruned */
 enum { EVENT_DUE = 1 };
 
 struct batch {

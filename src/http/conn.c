@@ -25,18 +25,31 @@ struct http_shared *http_shared_new(struct loop *loop)
     pool_init(&shared->blocks, HTTP_BLOCK, HTTP_BLOCKS_KEPT);
     list_init(&shared->streams);
     shared->h2 = h2_memory_new();
+    shared->head_bytes = 4096;
     return shared;
+}
+
+void http_shared_long_streams(struct http_shared *shared)
+{
+    shared->head_bytes = 1024;
+}
+
+void http_shared_trim(struct http_shared *shared)
+{
+    LIST_EACH (&shared->streams, struct http_stream, link, s) {
+        list_del(&s->link);
+        arena_done(&s->arena);
+        mem_free(s);
+    }
+    shared->n_streams = 0;
+    pool_done(&shared->blocks);
 }
 
 struct http_shared *http_shared_free(struct http_shared *shared)
 {
     if (!shared)
         return NULL;
-    LIST_EACH (&shared->streams, struct http_stream, link, s) {
-        arena_done(&s->arena);
-        mem_free(s);
-    }
-    pool_done(&shared->blocks);
+    http_shared_trim(shared);
     h2_memory_free(shared->h2);
     mem_free(shared);
     return NULL;

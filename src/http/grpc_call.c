@@ -14,8 +14,6 @@
 #include "net/task.h"
 #include "net/timer.h"
 
-enum { IDLE_BYTES = 256 }; /* an empty buffer may keep this much */
-
 struct grpc_call {
     struct http_stream *stream;
     struct task *task; /* of the user: woken by the deadline */
@@ -191,7 +189,7 @@ static void send_status(struct grpc_call *call)
 /* A call that lives for days is silent for most of them and does not keep the memory of a message. */
 static void shrink(struct buf *b)
 {
-    if (buf_len(b) == 0 && b->cap > IDLE_BYTES)
+    if (buf_len(b) == 0)
         buf_done(b);
 }
 

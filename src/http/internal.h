@@ -32,6 +32,7 @@ struct http_shared {
     struct pool blocks;
     struct list streams; /* free ones, with their arenas */
     uint32_t n_streams;
+    uint32_t head_bytes; /* chunk of a stream's arena */
     uint64_t heap_count;
     struct h2_memory *h2;
 };

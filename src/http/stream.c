@@ -36,7 +36,7 @@ struct http_stream *http_stream_take(struct http_conn *c)
         shared->n_streams--;
     } else {
         s = (struct http_stream *)mem_alloc(sizeof(*s));
-        arena_init(&s->arena, 4096);
+        arena_init(&s->arena, shared->head_bytes);
         list_init(&s->link);
         shared->heap_count++;
     }
