@@ -13,7 +13,6 @@
  * CA_ROOT_SETTLE (150s): how long proxies are told of a new root before certificates are signed under it.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <malloc.h>
 #include <signal.h>
@@ -24,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "control/identity/authority.h"
 #include "control/control.h"
@@ -146,25 +146,6 @@ static int fail(const char *what, const char *why)
     return EXIT_FAILURE;
 }
 
-static int read_file(const char *path, struct buf *out)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = 1;
-    size_t room;
-
-    if (fd < 0)
-        return -errno;
-    while (n > 0 && buf_len(out) < (1u << 20)) {
-        char *to = buf_room(out, 4096, &room);
-        n = read(fd, to, room);
-        if (n > 0)
-            buf_added(out, (size_t)n);
-    }
-    n = n < 0 ? -errno : 0;
-    close(fd);
-    return (int)n;
-}
-
 static int duration_of(const char *name, uint64_t *ret)
 {
     const char *text = getenv(name);
@@ -226,7 +207,7 @@ static int load_keys(struct program *p)
 
     if (!path)
         return 0;
-    r = read_file(path, &text);
+    r = file_read(view_of(path), 1u << 20, &text);
     if (r < 0)
         why = strerror(-r);
     else if (view_starts(view_trim(buf_read(&text)), VIEW("{")))
@@ -362,7 +343,8 @@ static void program_run(struct task *t, uint32_t events)
     if (events & EVENT_CA)
         start_control(p);
     if (events & EVENT_TRIM) {
-        malloc_trim(0);
+        if (p->control)
+            control_trim(p->control);
         timer_in(&p->trim, TRIM_EACH);
     }
 }

@@ -37,6 +37,13 @@ void buf_done(struct buf *b)
     *b = (struct buf){0};
 }
 
+void buf_wipe(struct buf *b)
+{
+    if (b->data)
+        explicit_bzero(b->data, b->cap);
+    buf_done(b);
+}
+
 void buf_view(struct buf *b, struct view v)
 {
     if (!v.n)

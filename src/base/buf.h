@@ -50,6 +50,7 @@ static inline void buf_drop(struct buf *b, size_t n)
 
 void buf_clear(struct buf *b); /* empty; memory is kept */
 void buf_done(struct buf *b);  /* frees */
+void buf_wipe(struct buf *b);  /* overwrites what it holds, then frees: for keys and tokens */
 
 void buf_view(struct buf *b, struct view v);
 void buf_str(struct buf *b, const char *s);

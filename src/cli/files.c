@@ -12,27 +12,15 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/limits.h"
-
-static int read_all(int fd, struct buf *text)
-{
-    ssize_t n = 1;
-    while (n > 0 && buf_len(text) <= LIMIT_YAML_BYTES) {
-        size_t room;
-        char *to = buf_room(text, 64 * 1024, &room);
-        n = read(fd, to, room);
-        if (n > 0)
-            buf_added(text, (size_t)n);
-    }
-    return n < 0 ? -errno : buf_len(text) > LIMIT_YAML_BYTES ? -EFBIG : 0;
-}
 
 int files_read_one(struct cli *c, const char *path, struct view *ret_text)
 {
     bool in = strcmp(path, "-") == 0;
-    int fd = in ? 0 : open(path, O_RDONLY | O_CLOEXEC);
+    int fd = in ? 0 : open(path, O_RDONLY | O_CLOEXEC); /* it waits for a FIFO: `-f <(…)` is one */
     struct buf text = {0};
-    int err = fd < 0 ? -errno : read_all(fd, &text);
+    int err = fd < 0 ? -errno : file_read_fd(fd, LIMIT_YAML_BYTES, &text);
     if (fd > 0)
         close(fd);
     if (!err)

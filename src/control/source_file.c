@@ -4,7 +4,6 @@
  */
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -45,32 +45,13 @@ struct source_file {
     char path[PATH_MAX];
 };
 
-static int read_text(const char *path, struct buf *out)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    ssize_t n = 1;
-    size_t room;
-
-    if (fd < 0)
-        return -errno;
-    while (n > 0 && buf_len(out) <= LIMIT_YAML_BYTES) {
-        char *to = buf_room(out, 16 * 1024, &room);
-        n = read(fd, to, room);
-        if (n > 0)
-            buf_added(out, (size_t)n);
-    }
-    n = n < 0 ? -errno : 0;
-    close(fd);
-    return buf_len(out) > LIMIT_YAML_BYTES ? -EFBIG : (int)n;
-}
-
 static void take_file(struct source_file *s, const char *path)
 {
     struct view key = view_of(path);
     struct file *f = map_get(&s->files, key);
     struct buf text = {0};
     uint64_t hash;
-    int r = read_text(path, &text);
+    int r = file_read(key, LIMIT_YAML_BYTES, &text);
 
     if (r < 0) {
         log_warn("%s: %s; what was in it stays", path, strerror(-r));

@@ -272,7 +272,7 @@ struct kube_call *kube_token_review(struct kube_client *client, struct view toke
                               .content_type = VIEW("application/json"),
                               .body = buf_read(&body)};
     struct kube_call *c = start(client, &r, 0, wake);
-    kube_wipe(&body); /* it held the token */
+    buf_wipe(&body); /* it held the token */
     return c;
 }
 

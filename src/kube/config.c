@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/file.h"
 #include "base/limits.h"
 #include "kube/credential.h"
 #include "wire/base64.h"
@@ -88,7 +89,7 @@ int kube_config_in_cluster(struct kube_config *ret, const char **why)
                                     : arena_printf(l.a, "https://%s:%s", host, port);
     ret->token_file = VIEW(SERVICE_ACCOUNT "/token");
     ret->ca_file = VIEW(SERVICE_ACCOUNT "/ca.crt");
-    if (kube_read_file(VIEW(SERVICE_ACCOUNT "/namespace"), 4096, &ns) == 0)
+    if (file_read(VIEW(SERVICE_ACCOUNT "/namespace"), 4096, &ns) == 0)
         ret->ns = arena_view(l.a, view_trim(buf_read(&ns)));
     buf_done(&ns);
     return 0;
@@ -102,7 +103,7 @@ static int read_config(struct loading *l, struct view path)
     struct pull_error bad = {0};
     struct buf text = {0};
     struct node *tree = NULL;
-    int err = kube_read_file(path, LIMIT_YAML_BYTES, &text);
+    int err = file_read(path, LIMIT_YAML_BYTES, &text);
 
     if (!err) {
         struct view kept = arena_view(l->a, buf_read(&text));
@@ -113,7 +114,7 @@ static int read_config(struct loading *l, struct view path)
     } else if (err != -ENOENT) {
         err = refuse(l, err, "%.*s: %s", VIEW_ARGS(path), strerror(-err));
     }
-    kube_wipe(&text);
+    buf_wipe(&text);
     if (err)
         return err;
     *f = (struct file){.path = arena_view(l->a, path), .tree = tree};
@@ -182,11 +183,11 @@ static int take_pem(struct loading *l, const struct file *f, const struct node *
         return 0;
     }
     if (base64_read(&out, BASE64_LINES, data)) {
-        kube_wipe(&out);
+        buf_wipe(&out);
         return refuse(l, -EINVAL, "%.*s: %s-data is not base64", VIEW_ARGS(f->path), key);
     }
     *ret_pem = arena_view(l->a, buf_read(&out));
-    kube_wipe(&out);
+    buf_wipe(&out);
     return 0;
 }
 

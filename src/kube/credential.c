@@ -3,11 +3,10 @@
 #include "kube/credential.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/limits.h"
 #include "kube/exec.h"
 #include "kube/link.h"
@@ -15,37 +14,6 @@
 
 #define TOKEN_LOOK (60 * NS_PER_S) /* how old what we know of a token file may be */
 #define REFUSED_LOOK (NS_PER_S)    /* and when the server refuses what it held */
-
-int kube_read_file(struct view path, size_t most, struct buf *out)
-{
-    char name[4096];
-    size_t before = buf_len(out), room;
-    ssize_t n = 1;
-
-    if (path.n >= sizeof(name))
-        return -ENAMETOOLONG;
-    memcpy(name, path.p, path.n);
-    name[path.n] = 0;
-    int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hold us */
-    if (fd < 0)
-        return -errno;
-    while (n > 0 && buf_len(out) - before <= most) {
-        char *to = buf_room(out, 4096, &room);
-        n = read(fd, to, room);
-        if (n > 0)
-            buf_added(out, (size_t)n);
-    }
-    int err = n < 0 ? -errno : buf_len(out) - before > most ? -EFBIG : 0;
-    close(fd);
-    return err;
-}
-
-void kube_wipe(struct buf *b)
-{
-    if (b->data)
-        explicit_bzero(b->data, b->cap);
-    buf_done(b);
-}
 
 /* ---- the token ---- */
 
@@ -62,7 +30,7 @@ static void set_token(struct kube_client *c, struct view token)
     struct credential *k = &c->credential;
     if (k->header.data && view_eq(view_from(buf_read(&k->header), 7), token))
         return;
-    kube_wipe(&k->header);
+    buf_wipe(&k->header);
     buf_str(&k->header, "Bearer ");
     buf_view(&k->header, token);
     k->generation++;
@@ -72,14 +40,14 @@ static void look(struct kube_client *c)
 {
     struct buf text = {0};
     c->credential.read_at = loop_now(c->loop);
-    if (c->config.token_file.n && kube_read_file(c->config.token_file, LIMIT_JWT_BYTES, &text) == 0) {
+    if (c->config.token_file.n && file_read(c->config.token_file, LIMIT_JWT_BYTES, &text) == 0) {
         struct view t = buf_read(&text);
         while (t.n && (unsigned char)t.p[t.n - 1] <= ' ')
             t.n--;
         if (is_token(t))
             set_token(c, t);
     }
-    kube_wipe(&text);
+    buf_wipe(&text);
     if (!c->credential.header.data && is_token(c->config.token))
         set_token(c, c->config.token);
 }
@@ -125,7 +93,7 @@ static int pem(struct view file, struct view text, struct buf *out)
         buf_view(out, text);
         return 0;
     }
-    return kube_read_file(file, LIMIT_YAML_BYTES, out);
+    return file_read(file, LIMIT_YAML_BYTES, out);
 }
 
 static int read_pems(struct kube_client *c, struct pems *p, const char **ret_why)
@@ -191,13 +159,13 @@ int credential_tls(struct kube_client *c, const char **ret_why)
         c->context_hash = hash;
     buf_done(&p.ca);
     buf_done(&p.cert);
-    kube_wipe(&p.key);
+    buf_wipe(&p.key);
     return err && c->context ? 0 : err; /* a file that is just being replaced: with what we had */
 }
 
 void credential_done(struct kube_client *c)
 {
     kube_exec_done(c);
-    kube_wipe(&c->credential.header);
+    buf_wipe(&c->credential.header);
     tls_context_free(c->context);
 }

@@ -26,6 +26,3 @@ bool credential_refused(struct kube_client *c, uint64_t generation);
 /* The TLS context for new connections, made again when its files changed. -errno: *ret_why is static text. */
 int credential_tls(struct kube_client *c, const char **ret_why) must_check;
 void credential_done(struct kube_client *c);
-
-int kube_read_file(struct view path, size_t most, struct buf *out) must_check; /* -errno; appends */
-void kube_wipe(struct buf *b);                                                 /* zeroes and frees */

@@ -166,7 +166,7 @@ static int begin(struct kube_exec_run *r)
 
 static void keep(struct buf *to, struct view text)
 {
-    kube_wipe(to);
+    buf_wipe(to);
     buf_view(to, text);
 }
 
@@ -209,7 +209,7 @@ static void ended(struct kube_exec_run *r)
     conn_close(r->conn);
     r->conn = NULL;
     timer_clear(&r->late);
-    kube_wipe(&r->out);
+    buf_wipe(&r->out);
     reap(r);
     kube_link_wake(r->client);
 }
@@ -295,10 +295,10 @@ void kube_exec_done(struct kube_client *c)
         waitpid(r->pid, NULL, 0);
     }
     conn_close(r->conn);
-    kube_wipe(&r->out);
-    kube_wipe(&r->token);
-    kube_wipe(&r->cert);
-    kube_wipe(&r->key);
+    buf_wipe(&r->out);
+    buf_wipe(&r->token);
+    buf_wipe(&r->cert);
+    buf_wipe(&r->key);
     timer_done(&r->late);
     timer_done(&r->reap);
     task_done(&r->task);

@@ -178,8 +178,8 @@ void kube_fetch_done(struct fetch *f)
         return;
     f->stream = http_stream_free(f->stream);
     kube_link_forget(f);
-    kube_wipe(&f->out);
-    kube_wipe(&f->body);
+    buf_wipe(&f->out);
+    buf_wipe(&f->body);
     mem_free(f->path);
     *f = (struct fetch){0};
 }

@@ -8,44 +8,24 @@
  * taken away. The control plane itself is believed under any of the three: who was away while the root changed must get back.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "net/loop.h"
 #include "plan/plan.h"
 #include "proxy/proxy_impl.h"
-#include "trust/csr.h"
 #include "trust/roots.h"
 #include "trust/spiffe.h"
 
 #define TOKEN_EVERY (30 * NS_PER_S)
 
-static int read_all(const char *path, struct buf *out, size_t most)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    ssize_t n;
-    do {
-        size_t room;
-        char *to = buf_room(out, 4096, &room);
-        n = read(fd, to, room);
-        if (n > 0)
-            buf_added(out, (size_t)n);
-    } while (n > 0 && buf_len(out) <= most);
-    int r = n < 0 ? -errno : buf_len(out) > most ? -EFBIG : 0;
-    close(fd);
-    return r;
-}
-
 /* The projected token is replaced by the kubelet now and then. */
 static void refresh_token(struct proxy *p)
 {
     struct buf token = {0};
-    if (p->options->token_path && read_all(p->options->token_path, &token, LIMIT_JWT_BYTES) == 0)
+    if (p->options->token_path && file_read(view_of(p->options->token_path), LIMIT_JWT_BYTES, &token) == 0)
         xds_client_set_token(p->xds, view_trim(view_head(buf_read(&token), view_find(buf_read(&token), '\n'))));
     buf_wipe(&token);
     timer_in(&p->token_timer, TOKEN_EVERY);
@@ -57,7 +37,7 @@ static int read_root(struct proxy *p)
     struct buf pem = {0};
     struct tls_trust *fresh = NULL;
     const char *why = "cannot be read";
-    int r = read_all(p->options->root_path, &pem, LIMIT_CERT_CHAIN_BYTES);
+    int r = file_read(view_of(p->options->root_path), LIMIT_CERT_CHAIN_BYTES, &pem);
     struct view v = buf_read(&pem);
     if (r == 0 && (!p->root || !view_eq(v, tls_trust_pem(p->root))))
         r = tls_trust_new(&v, 1, &fresh, &why);

@@ -3,12 +3,11 @@
 #include "proxy/tls_shelf.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "net/loop.h"
@@ -138,36 +137,6 @@ static uint64_t stamp_of(struct view identity, struct view trust)
 
 /* ---- certificates by name ---- */
 
-static int read_file(struct view path, struct buf *out)
-{
-    char name[4096];
-    if (path.n >= sizeof(name))
-        return -ENAMETOOLONG;
-    memcpy(name, path.p, path.n);
-    name[path.n] = 0;
-    int fd = open(name, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    ssize_t n;
-    size_t room;
-    do {
-        char *to = buf_room(out, 4096, &room);
-        n = read(fd, to, room);
-        if (n > 0)
-            buf_added(out, (size_t)n);
-    } while (n > 0 && buf_len(out) <= LIMIT_CERT_CHAIN_BYTES);
-    int r = n < 0 ? -errno : buf_len(out) > LIMIT_CERT_CHAIN_BYTES ? -EFBIG : 0;
-    close(fd);
-    return r;
-}
-
-static void wipe(struct buf *b)
-{
-    if (b->data)
-        explicit_bzero(b->data, b->cap);
-    buf_done(b);
-}
-
 static int identity_of(struct tls_shelf *s, const struct plan *plan, const struct name_ref *name,
                        struct tls_identity **ret, const char **why)
 {
@@ -184,13 +153,13 @@ static int identity_of(struct tls_shelf *s, const struct plan *plan, const struc
         chain = view_head(chain, view_find(chain, '~'));
         struct buf chain_pem = {0}, key_pem = {0};
         *why = "a certificate file cannot be read";
-        int r = read_file(chain, &chain_pem);
+        int r = file_read(chain, LIMIT_CERT_CHAIN_BYTES, &chain_pem);
         if (r == 0)
-            r = read_file(key, &key_pem);
+            r = file_read(key, LIMIT_CERT_CHAIN_BYTES, &key_pem);
         if (r == 0)
             r = tls_identity_new(buf_read(&chain_pem), buf_read(&key_pem), ret, why);
         buf_done(&chain_pem);
-        wipe(&key_pem);
+        buf_wipe(&key_pem);
         return r;
     }
     const struct tls_secret *secret = plan ? plan_secret(plan, name) : NULL;
@@ -214,7 +183,7 @@ static int trust_of(struct tls_shelf *s, const struct plan *plan, const struct n
     if (view_starts(name->name, VIEW("file-root:"))) {
         struct buf pem = {0};
         *why = "a file of root certificates cannot be read";
-        int r = read_file(view_from(name->name, 10), &pem);
+        int r = file_read(view_from(name->name, 10), LIMIT_CERT_CHAIN_BYTES, &pem);
         struct view v = buf_read(&pem);
         if (r == 0)
             r = tls_trust_new(&v, 1, ret, why);

@@ -6,7 +6,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/inotify.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/limits.h"
 #include "net/fd_watch.h"
 #include "net/task.h"
@@ -149,23 +149,6 @@ struct watch_dir *watch_dir_free(struct watch_dir *w)
     return NULL;
 }
 
-static int read_file(const char *path, struct buf *text)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    ssize_t n = 1;
-    while (n > 0 && buf_len(text) <= LIMIT_YAML_BYTES) {
-        size_t room;
-        char *to = buf_room(text, 64 * 1024, &room);
-        n = read(fd, to, room);
-        if (n > 0)
-            buf_added(text, (size_t)n);
-    }
-    close(fd);
-    return n < 0 ? -EIO : buf_len(text) > LIMIT_YAML_BYTES ? -EFBIG : 0;
-}
-
 static bool in_results(const struct apply_result *results, size_t n, const struct brought *b)
 {
     for (size_t i = 0; i < n; i++)
@@ -205,7 +188,8 @@ static void remember(struct source_file *f, const struct apply_result *results, 
     drop_objects(f);
     f->objects = mem_alloc((n + 1) * sizeof(*f->objects));
     for (size_t i = 0; i < n; i++)
-        f->objects[f->n_objects++] = (struct brought){results[i].kind, copy(results[i].ns), copy(results[i].name)};
+        f->objects[f->n_objects++] =
+            (struct brought){results[i].kind, copy(results[i].ns), copy(results[i].name)};
 }
 
 static void unreadable(struct diags *d, const char *path, int err)
@@ -223,7 +207,7 @@ static void apply_file(struct watch_dir *w, struct source_file *f)
     struct diags d;
     diags_init(&d, &a);
     struct buf text = {0};
-    int err = read_file(f->path, &text);
+    int err = file_read(view_of(f->path), LIMIT_YAML_BYTES, &text);
     uint64_t hash = err ? 1 : view_hash(buf_read(&text)) | 2;
     if (hash != f->hash) {
         struct apply_result *results = NULL;

@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/limits.h"
-#include "trust/csr.h"
 
 enum ca_file { CA_CERT, CA_KEY, CA_ROOT, CA_CHAIN, CA_FILES };
 
@@ -21,23 +21,7 @@ static int read_file(const char *folder, const char *name, struct buf *out)
     char path[4096];
     if (snprintf(path, sizeof(path), "%s/%s", folder, name) >= (int)sizeof(path))
         return -ENAMETOOLONG;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    ssize_t n;
-    size_t room;
-    char *to;
-    while (to = buf_room(out, 4096, &room), (n = read(fd, to, room)) > 0) {
-        buf_added(out, (size_t)n);
-        if (buf_len(out) > LIMIT_CERT_CHAIN_BYTES) {
-            n = -1;
-            errno = EFBIG;
-            break;
-        }
-    }
-    int r = n < 0 ? -errno : 0;
-    close(fd);
-    return r;
+    return file_read(view_of(path), LIMIT_CERT_CHAIN_BYTES, out);
 }
 
 int ca_load(const char *folder, const struct ca_options *o, struct ca **ret_ca, const char **ret_why)

@@ -11,13 +11,6 @@
 #include "trust/crypto.h"
 #include "trust/spiffe.h"
 
-void buf_wipe(struct buf *b)
-{
-    if (b->data)
-        OPENSSL_cleanse(b->data, b->cap);
-    buf_done(b);
-}
-
 static int add_san(X509_REQ *req, struct view uri)
 {
     struct buf value = {0};

@@ -14,4 +14,3 @@
 #include "base/view.h"
 
 int csr_new(struct view spiffe_uri, struct buf *key_pem, struct buf *csr_pem) must_check; /* appends; -EIO */
-void buf_wipe(struct buf *b); /* overwrites what it holds, then frees: for keys and tokens */

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
+#include "base/limits.h"
 #include "base/must.h"
 
 struct run {
@@ -15,21 +17,6 @@ struct run {
     bool update;
     unsigned passed, failed;
 };
-
-static bool read_file(const char *path, struct buf *out)
-{
-    FILE *f = fopen(path, "re");
-    size_t n, room;
-    if (!f)
-        return false;
-    do {
-        char *to = buf_room(out, 65536, &room);
-        n = fread(to, 1, room, f);
-        buf_added(out, n);
-    } while (n);
-    fclose(f);
-    return true;
-}
 
 static void show_difference(const char *name, struct view want, struct view got)
 {
@@ -51,7 +38,7 @@ static void run_case(struct run *r, const char *name)
     struct buf text = {0}, want = {0}, got = {0};
     snprintf(path, sizeof(path), "%s/%s", r->dir, name);
     snprintf(golden, sizeof(golden), "%s/%.*s%s", r->dir, (int)(strlen(name) - strlen(".yaml")), name, r->suffix);
-    read_file(path, &text);
+    must(file_read(view_of(path), LIMIT_YAML_BYTES, &text) == 0);
     r->produce(view_of(name), buf_read(&text), &got);
     if (r->update) {
         FILE *f = fopen(golden, "we");
@@ -60,7 +47,7 @@ static void run_case(struct run *r, const char *name)
             fclose(f);
         }
     }
-    bool same = read_file(golden, &want) && view_eq(buf_read(&want), buf_read(&got));
+    bool same = file_read(view_of(golden), LIMIT_YAML_BYTES, &want) == 0 && view_eq(buf_read(&want), buf_read(&got));
     if (!same)
         show_difference(name, buf_read(&want), buf_read(&got));
     r->passed += same;

@@ -14,12 +14,13 @@
  * Every plan is also checked: what it names exists, its tables build, and over xDS it arrives as it was sent.
  */
 #include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/file.h"
+#include "base/limits.h"
 #include "compile/compile.h"
 #include "mesh/parse.h"
 #include "plan/print.h"
@@ -57,20 +58,12 @@ static void fail(const struct test_case *t, const char *what, struct view detail
 
 static int read_file(struct arena *a, struct view path, struct view *ret)
 {
-    FILE *f = fopen(arena_str(a, path), "r");
-    if (!f)
-        return -errno;
     struct buf b = {0};
-    size_t room, n;
-    do {
-        char *to = buf_room(&b, 4096, &room);
-        n = fread(to, 1, room, f);
-        buf_added(&b, n);
-    } while (n > 0);
-    fclose(f);
-    *ret = arena_view(a, buf_read(&b));
+    int err = file_read(path, LIMIT_YAML_BYTES, &b);
+    if (!err)
+        *ret = arena_view(a, buf_read(&b));
     buf_done(&b);
-    return 0;
+    return err;
 }
 
 /* --- directives --- */

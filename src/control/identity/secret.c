@@ -11,7 +11,6 @@
 #include "kube/watch.h"
 #include "net/loop.h"
 #include "net/timer.h"
-#include "trust/csr.h"
 #include "trust/roots.h"
 #include "wire/base64.h"
 #include "wire/node.h"

@@ -22,7 +22,6 @@
 #include "net/loop.h"
 #include "net/timer.h"
 #include "net/tls.h"
-#include "trust/csr.h"
 
 enum { EVENT_CA = 1, EVENT_RENEW = 2 };
 enum { EVENT_STREAM = 1, EVENT_LATE = 2, EVENT_TURN = 4 };

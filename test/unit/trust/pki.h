@@ -13,7 +13,6 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "trust/csr.h"
 
 struct pki {
     EVP_PKEY *pkey;
