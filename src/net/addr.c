@@ -41,6 +41,12 @@ static bool parse_v4(struct view text, uint8_t ip[4])
     return true;
 }
 
+uint32_t addr_v4_number(struct view text)
+{
+    uint8_t ip[4];
+    return parse_v4(text, ip) ? (uint32_t)ip[0] << 24 | (uint32_t)ip[1] << 16 | (uint32_t)ip[2] << 8 | ip[3] : 0;
+}
+
 static bool parse_scope(struct view text, uint32_t *ret_scope)
 {
     uint64_t value;

@@ -41,6 +41,7 @@ struct addr {
 int addr_parse(struct view text, struct addr *ret_addr) must_check;                   /* with port; -EINVAL */
 int addr_parse_ip(struct view text, uint16_t port, struct addr *ret_addr) must_check; /* "10.1.2.3", "fd00::1" */
 struct addr addr_v4(uint32_t host_order, uint16_t port);
+uint32_t addr_v4_number(struct view text); /* "10.1.2.3" in host order; 0: no IPv4 address */
 struct addr addr_unix(struct view path);
 
 struct view addr_print(const struct addr *a, char text[ADDR_TEXT]);    /* with port; "" for ADDR_NONE */

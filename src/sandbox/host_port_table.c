@@ -2,11 +2,11 @@
 /* Which host port leads where (host_port_table.h): a small table, compared with the pods after every change. */
 #include "sandbox/host_port_table.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/limits.h"
+#include "net/addr.h"
 #include "sandbox/cluster.h"
 #include "sandbox/runtime.h"
 
@@ -39,17 +39,6 @@ struct host_ports *host_ports_free(struct host_ports *h)
     return NULL;
 }
 
-static uint32_t ip_of(struct view text)
-{
-    char word[16];
-    struct in_addr in;
-    if (!text.n || text.n >= sizeof(word))
-        return 0;
-    memcpy(word, text.p, text.n);
-    word[text.n] = 0;
-    return inet_pton(AF_INET, word, &in) == 1 ? ntohl(in.s_addr) : 0;
-}
-
 static struct host_port *find(struct host_port *list, size_t n, uint32_t port)
 {
     for (size_t i = 0; i < n; i++)
@@ -70,7 +59,7 @@ static void want(struct host_port *wanted, size_t *n, const struct record *pod, 
     if (!w)
         w = &wanted[(*n)++];
     *w = (struct host_port){.port = (uint16_t)p->host_port, .target_port = (uint16_t)p->port, .ready = ready};
-    w->ip = ip_of(record_pod(pod)->ip);
+    w->ip = addr_v4_number(record_pod(pod)->ip);
     snprintf(w->pod, sizeof(w->pod), "%.*s/%.*s", VIEW_ARGS(pod->ns), VIEW_ARGS(pod->name));
 }
 

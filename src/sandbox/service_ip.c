@@ -2,25 +2,11 @@
 /* Choosing and keeping ClusterIPs (service_ip.h). */
 #include "sandbox/service_ip.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 
 #include "mesh/service.h"
+#include "net/addr.h"
 #include "wire/node.h"
-
-static bool parse_ip(struct view text, uint32_t *ret_ip)
-{
-    char word[16];
-    struct in_addr in;
-    if (text.n >= sizeof(word))
-        return false;
-    memcpy(word, text.p, text.n);
-    word[text.n] = 0;
-    if (inet_pton(AF_INET, word, &in) != 1)
-        return false;
-    *ret_ip = ntohl(in.s_addr);
-    return true;
-}
 
 static const struct record *holder(struct cluster *c, struct arena *a, struct view ip)
 {
@@ -67,8 +53,8 @@ static int choose(struct cluster *c, struct arena *a, struct view ns, struct vie
 static int check_wish(struct cluster *c, struct arena *a, struct view wish, const struct node *tree,
                       struct view *ret_why)
 {
-    uint32_t ip;
-    if (!parse_ip(wish, &ip) || (ip & 0xffff0000u) != c->service_cidr) {
+    uint32_t ip = addr_v4_number(wish);
+    if (!ip || (ip & 0xffff0000u) != c->service_cidr) {
         struct view net = print_ip(a, c->service_cidr);
         *ret_why = arena_printf(a, "not an address of the service network %.*s/16", VIEW_ARGS(net));
         return -EINVAL;

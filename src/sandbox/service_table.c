@@ -2,11 +2,9 @@
 /* Services and endpoints of the store as the node's rules and the DNS server want them (kubelet.h). EndpointSlices are
  * the truth; hand-written Endpoints count for a Service that has no slice, as Kubernetes mirrors them.
  */
-#include <arpa/inet.h>
-#include <string.h>
-
 #include "mesh/endpoints.h"
 #include "mesh/service.h"
+#include "net/addr.h"
 #include "sandbox/kubelet.h"
 #include "wire/node.h"
 
@@ -16,17 +14,6 @@ struct table {
     size_t n_slices;
     struct store *store;
 };
-
-static uint32_t ip_of(struct view text)
-{
-    char word[16];
-    struct in_addr in;
-    if (!text.n || text.n >= sizeof(word))
-        return 0;
-    memcpy(word, text.p, text.n);
-    word[text.n] = 0;
-    return inet_pton(AF_INET, word, &in) == 1 ? ntohl(in.s_addr) : 0;
-}
 
 static void add_target(struct table *t, struct runtime_service_port *p, uint32_t ip, uint32_t port)
 {
@@ -60,7 +47,7 @@ static void add_slice(struct table *t, struct runtime_service *s, const struct e
         const struct slice_endpoint *e = &slice->endpoints[i];
         bool ready = !e->ready.set || e->ready.value;
         for (uint32_t j = 0; j < e->addresses.n; j++) {
-            uint32_t ip = ip_of(e->addresses.list[j]);
+            uint32_t ip = addr_v4_number(e->addresses.list[j]);
             add_endpoint(t, s, ip, e->hostname, ready);
             for (size_t k = 0; ready && k < s->n_ports; k++)
                 add_target(t, &s->ports[k], ip, number_of(slice->ports, slice->n_ports, s->ports[k].name));
@@ -71,7 +58,7 @@ static void add_slice(struct table *t, struct runtime_service *s, const struct e
 static void add_subset(struct table *t, struct runtime_service *s, const struct endpoint_subset *subset)
 {
     for (uint32_t i = 0; i < subset->n_addresses; i++) {
-        uint32_t ip = ip_of(subset->addresses[i].ip);
+        uint32_t ip = addr_v4_number(subset->addresses[i].ip);
         add_endpoint(t, s, ip, subset->addresses[i].hostname, true);
         for (size_t k = 0; k < s->n_ports; k++)
             add_target(t, &s->ports[k], ip, number_of(subset->ports, subset->n_ports, s->ports[k].name));
@@ -95,7 +82,7 @@ static void add_service(struct table *t, const struct record *r, struct runtime_
         s->external_name = from->external_name;
         return;
     }
-    s->cluster_ip = ip_of(from->cluster_ip); /* "None" is no address */
+    s->cluster_ip = addr_v4_number(from->cluster_ip); /* "None" is no address */
     for (uint32_t i = 0; i < from->n_ports; i++) {
         if (from->ports[i].l4 == L4_SCTP)
             continue;

@@ -41,6 +41,18 @@ static void a_printed_address_is_what_was_parsed(void **state)
     }
 }
 
+static void an_ipv4_address_is_a_number(void **state)
+{
+    static const struct {
+        const char *text;
+        uint32_t number;
+    } rows[] = {
+        {"10.1.2.3", 0x0a010203}, {"255.255.255.255", 0xffffffff}, {"0.0.0.0", 0}, {"", 0}, {"None", 0}, {"10.1.2", 0},
+        {"10.1.2.3:80", 0},       {"::ffff:10.1.2.3", 0}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        assert_int_equal(addr_v4_number(view_of(rows[i].text)), rows[i].number);
+}
+
 static void what_is_no_address_is_refused(void **state)
 {
     static const char *const rows[] = {
@@ -99,6 +111,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_printed_address_is_what_was_parsed),
+        cmocka_unit_test(an_ipv4_address_is_a_number),
         cmocka_unit_test(what_is_no_address_is_refused),
         cmocka_unit_test(a_prefix_holds_its_addresses_and_no_others),
     };
