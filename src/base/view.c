@@ -1,14 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Comparing, searching and cutting borrowed bytes (view.h). Nothing here allocates. */
+/* Comparing, searching and cutting borrowed bytes (view.h). Nothing here allocates but view_dup(). */
 #include "base/view.h"
 
 #include <errno.h>
+
+#include "base/must.h"
+
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
 static inline unsigned char lower(unsigned char c)
 {
     return c >= 'A' && c <= 'Z' ? (unsigned char)(c | 0x20) : c;
+}
+
+char *view_dup(struct view v)
+{
+    char *copy = mem_alloc(v.n + 1);
+    if (v.n)
+        memcpy(copy, v.p, v.n);
+    return copy;
 }
 
 bool view_ieq(struct view a, struct view b)

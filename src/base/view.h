@@ -34,6 +34,8 @@ static inline struct view view_make(const void *p, size_t n)
     return (struct view){(const char *)p, n};
 }
 
+char *view_dup(struct view v); /* on the heap with a NUL behind it: mem_free() */
+
 static inline bool view_eq(struct view a, struct view b)
 {
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);

@@ -234,10 +234,7 @@ void sim_name(struct sim *s, const char *name, const char *ip)
     if (ip) {
         must(addr_parse_ip(view_of(ip), 0, &addr) == 0);
         s->aliases = mem_grow(s->aliases, (s->n_aliases + 1) * sizeof(*s->aliases));
-        struct view copy = view_of(name);
-        char *kept = mem_alloc(copy.n + 1);
-        memcpy(kept, copy.p, copy.n);
-        s->aliases[s->n_aliases++] = (struct sim_alias){kept, addr};
+        s->aliases[s->n_aliases++] = (struct sim_alias){view_dup(view_of(name)), addr};
         return;
     }
     uint32_t kept = 0;

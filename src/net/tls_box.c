@@ -1,18 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What the TLS box and its simulated twin share: set-up, the result of the handshake, failures (tls_impl.h). */
 #include <errno.h>
-#include <string.h>
 
 #include "net/tls_impl.h"
 
 #define TLS_HANDSHAKE_TIMEOUT (10 * NS_PER_S)
-
-static char *copy_of(struct view v)
-{
-    char *copy = mem_alloc(v.n + 1);
-    memcpy(copy, v.p, v.n);
-    return copy;
-}
 
 void tls_box_init(struct tls_box *b, struct tls_context *x, const struct conn_ops *ops, struct conn *lower, task_fn run,
                   const struct tls_options *o)
@@ -25,7 +17,7 @@ void tls_box_init(struct tls_box *b, struct tls_context *x, const struct conn_op
     timer_init(&b->timer, &b->task, TLS_BIT_LATE);
     timer_in(&b->timer, o->timeout ? o->timeout : TLS_HANDSHAKE_TIMEOUT);
     if (o->sni.n)
-        b->sni = copy_of(o->sni);
+        b->sni = view_dup(o->sni);
 }
 
 void tls_box_done(struct tls_box *b)

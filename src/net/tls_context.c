@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <string.h>
 
 #include "base/limits.h"
 #include "net/tls_impl.h"
@@ -187,10 +186,8 @@ int tls_context_new(struct loop *l, const struct tls_config *config, struct tls_
     map_init(&x->verified, NULL);
     list_init(&x->verified_lru);
     const char *why = NULL;
-    if (config->ciphers.n) {
-        x->ciphers = mem_alloc(config->ciphers.n + 1);
-        memcpy(x->ciphers, config->ciphers.p, config->ciphers.n);
-    }
+    if (config->ciphers.n)
+        x->ciphers = view_dup(config->ciphers);
     if (tls_alpn_wire(config->alpn, config->n_alpn, &x->alpn) < 0)
         why = "an ALPN name is empty or longer than 255 bytes";
     else if (x->server && !x->identity)

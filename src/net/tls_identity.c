@@ -118,14 +118,6 @@ struct tls_names *tls_names_unref(struct tls_names *n)
 
 /* ---- identities ---- */
 
-static char *copy_text(struct view v)
-{
-    char *copy = mem_alloc(v.n + 1);
-    if (v.n)
-        memcpy(copy, v.p, v.n);
-    return copy;
-}
-
 static int refused(const char **ret_why, const char *why)
 {
     if (ret_why)
@@ -186,7 +178,7 @@ int tls_identity_new(struct view chain_pem, struct view key_pem, struct tls_iden
         return refused(ret_why, why);
     }
     ERR_clear_error();
-    i->pem = copy_text(chain_pem);
+    i->pem = view_dup(chain_pem);
     i->pem_n = chain_pem.n;
     *ret_identity = i;
     return 0;
@@ -284,7 +276,7 @@ int tls_trust_new(const struct view *bundles_pem, size_t n, struct tls_trust **r
         tls_trust_unref(t);
         return refused(ret_why, "the trust bundle has no certificate, or a broken one");
     }
-    t->pem = copy_text(buf_read(&all));
+    t->pem = view_dup(buf_read(&all));
     t->pem_n = buf_len(&all);
     buf_done(&all);
     *ret_trust = t;
@@ -298,7 +290,7 @@ int tls_trust_new_system(struct tls_trust **ret_trust, const char **ret_why)
         tls_trust_unref(t);
         return refused(ret_why, "the system's root certificates cannot be read");
     }
-    t->pem = copy_text(VIEW_NONE);
+    t->pem = view_dup(VIEW_NONE);
     *ret_trust = t;
     return 0;
 }

@@ -193,13 +193,10 @@ static bool read_client_hello(struct tls_box *b, struct view body)
         } else if (id == 0) {
             if (!take(&value, 3, &part) || !take_sized(&value, 2, &name))
                 return false;
-            b->sni = mem_alloc(name.n + 1);
-            memcpy(b->sni, name.p, name.n);
+            b->sni = view_dup(name);
         } else if (id == 16 && take_sized(&value, 2, &part)) {
             struct view chosen = tls_alpn_choose(buf_read(&b->x->alpn), part);
-            b->alpn = chosen.n ? mem_alloc(chosen.n + 1) : NULL;
-            if (chosen.n)
-                memcpy(b->alpn, chosen.p, chosen.n);
+            b->alpn = chosen.n ? view_dup(chosen) : NULL;
         }
     }
     return check_certs(b, certs);
@@ -216,10 +213,8 @@ static bool read_server_hello(struct tls_box *b, struct view body)
         buf_view(&b->why, why);
         return false;
     }
-    if (alpn.n) {
-        b->alpn = mem_alloc(alpn.n + 1);
-        memcpy(b->alpn, alpn.p, alpn.n);
-    }
+    if (alpn.n)
+        b->alpn = view_dup(alpn);
     return check_certs(b, body);
 }
 
@@ -433,10 +428,8 @@ int tls_sim_start(struct tls_context *x, struct conn *lower, const struct tls_op
     }
     struct sim_tls *t = mem_alloc(sizeof(*t));
     tls_box_init(&t->box, x, &sim_tls_ops, lower, sim_tls_run, o);
-    if (!x->server && buf_len(&alpn)) { /* what we offer stands here until it was said */
-        t->box.alpn = mem_alloc(buf_len(&alpn) + 1);
-        memcpy(t->box.alpn, buf_read(&alpn).p, buf_len(&alpn));
-    }
+    if (!x->server && buf_len(&alpn)) /* what we offer stands here until it was said */
+        t->box.alpn = view_dup(buf_read(&alpn));
     buf_done(&alpn);
     conn_own(lower, &t->box.task, TLS_BIT_IN, TLS_BIT_OUT);
     task_wake(&t->box.task, TLS_BIT_IN);

@@ -51,14 +51,6 @@ struct watch_dir {
     bool good;
 };
 
-static char *copy(struct view v)
-{
-    char *s = mem_alloc(v.n + 1);
-    if (v.n)
-        memcpy(s, v.p, v.n);
-    return s;
-}
-
 static void drop_objects(struct source_file *f)
 {
     for (size_t i = 0; i < f->n_objects; i++) {
@@ -119,7 +111,7 @@ struct watch_dir *watch_dir_new(struct loop *loop, struct cluster *cluster, cons
     fd_watch_init(&w->watch, &w->task, WATCH_INOTIFY);
     w->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     for (size_t i = 0; i < n; i++) {
-        w->paths[i] = copy(view_of(paths[i]));
+        w->paths[i] = view_dup(view_of(paths[i]));
         if (w->inotify >= 0)
             watch_path(w, paths[i]);
     }
@@ -189,7 +181,7 @@ static void remember(struct source_file *f, const struct apply_result *results, 
     f->objects = mem_alloc((n + 1) * sizeof(*f->objects));
     for (size_t i = 0; i < n; i++)
         f->objects[f->n_objects++] =
-            (struct brought){results[i].kind, copy(results[i].ns), copy(results[i].name)};
+            (struct brought){results[i].kind, view_dup(results[i].ns), view_dup(results[i].name)};
 }
 
 static void unreadable(struct diags *d, const char *path, int err)
@@ -238,7 +230,7 @@ static void visit(struct watch_dir *w, const char *path)
             f = one;
     if (!f) {
         f = mem_alloc(sizeof(*f));
-        f->path = copy(view_of(path));
+        f->path = view_dup(view_of(path));
         list_push(&w->files, &f->link);
     }
     f->seen = true;
