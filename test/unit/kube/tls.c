@@ -65,18 +65,23 @@ static int get(struct fake *f, const char *why)
     return status;
 }
 
-static void all_calls_share_one_connection(void **state)
+static void get_at_once(struct fake *f, int n)
 {
-    struct fake *f = *state;
     struct kube_call *calls[20];
-    fake_client(f);
-    for (size_t i = 0; i < COUNT_OF(calls); i++)
+    for (int i = 0; i < n; i++)
         calls[i] = begin(f, KUBE_GET, NULL);
     fake_run(f, NS_PER_S);
-    for (size_t i = 0; i < COUNT_OF(calls); i++) {
+    for (int i = 0; i < n; i++) {
         assert_int_equal(kube_call_status(calls[i]), 200);
         kube_call_free(calls[i]);
     }
+}
+
+static void all_calls_share_one_connection(void **state)
+{
+    struct fake *f = *state;
+    fake_client(f);
+    get_at_once(f, 20);
     assert_int_equal(get(f, ""), 200);
     assert_int_equal(f->n_conns, 1);
 }
@@ -84,16 +89,9 @@ static void all_calls_share_one_connection(void **state)
 static void a_server_without_http_2_gets_a_connection_for_each(void **state)
 {
     struct fake *f = *state;
-    struct kube_call *calls[5];
     fake_client(f);
     assert_int_equal(get(f, ""), 200);
-    for (size_t i = 0; i < COUNT_OF(calls); i++)
-        calls[i] = begin(f, KUBE_GET, NULL);
-    fake_run(f, NS_PER_S);
-    for (size_t i = 0; i < COUNT_OF(calls); i++) {
-        assert_int_equal(kube_call_status(calls[i]), 200);
-        kube_call_free(calls[i]);
-    }
+    get_at_once(f, 5);
     assert_int_equal(f->n_conns, 6);
 }
 
