@@ -27,7 +27,6 @@
 #include "net/timer.h"
 #include "net/tls.h"
 #include "trust/ca.h"
-#include "trust/csr.h"
 #include "xds/types.h"
 
 enum { EVENT_STORE = 1, EVENT_PROXY = 2, EVENT_RENEW = 4, EVENT_AUTHORITY = 8 };

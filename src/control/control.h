@@ -46,7 +46,7 @@ struct control_config { /* texts and pointers must outlive the control plane */
 };
 
 int control_new(const struct control_config *config, struct control **ret_control, const char **ret_why) must_check;
-void control_trim(struct control *c); /* now and then: gives idle memory back to the kernel */
+void control_trim(struct control *c);            /* now and then: gives idle memory back to the kernel */
 struct control *control_free(struct control *c); /* NULL */
 struct store *control_store(struct control *c);
 const struct addr *control_addr(const struct control *c, uint16_t standard_port); /* where 15010 … really listens */

@@ -66,7 +66,7 @@ bool store_ready(const struct store *st);
 struct store_snapshot *store_take(struct store *st);
 void store_release(struct store *st, struct store_snapshot *s); /* NULL is fine */
 
-void store_print_json(const struct store *st, struct buf *out);     /* those that are kept whole (prune.h), but Secrets */
+void store_print_json(const struct store *st, struct buf *out); /* those that are kept whole (prune.h), but Secrets */
 void store_print_rejected(const struct store *st, struct buf *out); /* diagnostics of rejected objects: an array */
 enum store_event { STORE_ADD, STORE_UPDATE, STORE_DELETE, STORE_EVENTS };
 uint64_t store_events(const struct store *st, enum mesh_kind kind, enum store_event e); /* so far, by its sources */

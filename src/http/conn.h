@@ -31,7 +31,7 @@ struct task;
 struct http_shared *http_shared_new(struct loop *loop);
 /* Its streams live for days, and there are thousands: each begins with a kilobyte for its heads instead of four. */
 void http_shared_long_streams(struct http_shared *shared);
-void http_shared_trim(struct http_shared *shared); /* gives back what is idle */
+void http_shared_trim(struct http_shared *shared);                 /* gives back what is idle */
 struct http_shared *http_shared_free(struct http_shared *shared);  /* after its last connection and stream */
 uint64_t http_shared_heap_count(const struct http_shared *shared); /* how often the heap was asked: must stop growing */
 

@@ -295,13 +295,6 @@ struct xds_client *xds_client_new(const struct xds_client_config *config, struct
     return x;
 }
 
-static void wipe(struct buf *b)
-{
-    if (b->data)
-        explicit_bzero(b->data, b->cap);
-    buf_clear(b);
-}
-
 struct xds_client *xds_client_free(struct xds_client *x)
 {
     if (!x)
@@ -311,8 +304,7 @@ struct xds_client *xds_client_free(struct xds_client *x)
     timer_done(&x->warm);
     task_done(&x->task);
     xds_state_done(&x->state);
-    wipe(&x->token);
-    buf_done(&x->token);
+    buf_wipe(&x->token);
     buf_done(&x->error);
     buf_done(&x->out.bytes);
     arena_done(&x->arena);
@@ -322,7 +314,7 @@ struct xds_client *xds_client_free(struct xds_client *x)
 
 void xds_client_set_token(struct xds_client *x, struct view jwt)
 {
-    wipe(&x->token);
+    buf_wipe(&x->token);
     buf_view(&x->token, view_trim(view_head(jwt, LIMIT_JWT_BYTES)));
 }
 

@@ -11,6 +11,7 @@ from mesh import LOGGED, client, server, until, virtual_service
 @pytest.fixture(scope="module")
 def mesh(world):
     with world("mistakes", LOGGED + client() + server("web", labels="version: v1")) as m:
+        until("the client's proxy knows the pod", lambda: m.ask("http://web:8080/")[0] == 200)
         yield m
 
 

@@ -29,7 +29,6 @@
 #include "net/loop.h"
 #include "net/timer.h"
 #include "net/tls.h"
-#include "trust/csr.h"
 #include "trust/token.h"
 #include "xds/discovery.h"
 #include "xds/node_pb.h"
