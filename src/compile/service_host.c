@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A thousand services are in the route tables of every namespace, and all but their short names is the same in each: it is
- * made once and the tables point to it, so that one more namespace costs a fifth of the first.
+ * made once and the tables point to it.
  *
- * A host is found again by a print of what it is made of, in this compiler and from the one before (see reuse.c).
+ * A host is found again by a print of what it is made of, in this compiler and from the one before (see reuse.c): whoever makes
+ * it depend on one more object adds that to print_of().
  */
 #include "compile/scope.h"
 
