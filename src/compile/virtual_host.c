@@ -38,13 +38,6 @@ static void add_domain(struct table *b, struct view domain)
     *ARENA_PUSH(&b->scratch, b->domains.list, b->domains.n) = domain;
 }
 
-static void end_domains(struct table *b, struct virtual_host *vh)
-{
-    vh->domains = arena_copy(b->x.a, b->domains.list, b->domains.n * sizeof(struct view));
-    vh->n_domains = b->domains.n;
-    b->domains = (struct strings){0};
-}
-
 static void add_names(struct table *b, struct view dotted)
 {
     struct host_names names = host_names(b->s->c, dotted);
