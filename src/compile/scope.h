@@ -7,7 +7,8 @@
  *   cluster.c, endpoint.c, route.c, virtual_host.c, service_host.c, listener_outbound.c, listener_inbound.c,
  *   inbound_common.c, gateway.c, secret.c       the output
  *
- * Everything here lives in the compiler's arena and dies with it; what goes into a resource is copied.
+ * Everything here lives in the compiler's arena and dies with it; what goes into a resource is copied, but for the parts
+ * (plan/resource.h) of service_host.c and inbound_common.c, which resources point into and keep.
  */
 #pragma once
 
@@ -94,7 +95,7 @@ struct service_host {
     uint64_t print;
     struct view name;       /* host:port */
     struct view dotted;     /* the host and a dot: every name by which it is known is a beginning of it */
-    struct strings domains; /* as other namespaces know it; none: it has aliases or is headless */
+    struct strings domains; /* as other namespaces know it, without names that other objects lend it (aliases) */
     struct route *routes;
     uint32_t n_routes;
     struct plan_origin origin;

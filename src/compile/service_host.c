@@ -51,14 +51,12 @@ static void list_domains(const struct compiler *c, struct service_host *h, const
     struct host_names names = host_names(c, h->dotted);
     struct arena *a = &h->part->arena;
 
-    if (r->n_aliases || r->headless)
-        return;
     h->domains.list = ARENA_ARRAY(a, struct view, names.n + r->n_addresses);
     for (uint32_t i = 0; i < names.n; i++)
         h->domains.list[h->domains.n++] = names.list[i];
     for (uint32_t i = 0; i < r->n_addresses; i++) {
         struct view address = host_address(a, r->addresses[i]);
-        if (address.n)
+        if (address.n && !strings_has(&h->domains, address)) /* a ServiceEntry's host may be its address */
             h->domains.list[h->domains.n++] = address;
     }
 }

@@ -110,7 +110,8 @@ static void add_plain_service(struct table *b, const struct registered *r)
     vh->origin = h->origin;
     vh->routes = h->routes;
     vh->n_routes = h->n_routes;
-    if (!h->domains.n || view_eq(host_names(b->s->c, h->dotted).ns, b->s->ns) || any_taken(b, &h->domains)) {
+    bool more = r->n_aliases || r->headless || view_eq(host_names(b->s->c, h->dotted).ns, b->s->ns);
+    if (more || any_taken(b, &h->domains)) {
         add_service_domains(b, r, h->dotted);
         end_host(b, vh);
         return;

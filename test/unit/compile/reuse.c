@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "base/map.h"
 #include "mesh/parse.h"
 #include "plan/print.h"
 
@@ -45,6 +46,7 @@ static const char *const base[] = {
     "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: default, namespace: a}\n"
     "spec: {mtls: {mode: PERMISSIVE}}\n",
     "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: {mesh: \"{}\"}\n",
+    SERVICE("b", "plain", "10.96.0.9", "name: http, port: 80"), /* nobody has rules for it */
 };
 
 static const struct {
@@ -78,6 +80,22 @@ static const struct {
     {"the mesh's settings", 11,
      "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\n"
      "data: {mesh: \"outboundTrafficPolicy: {mode: REGISTRY_ONLY}\"}\n"},
+    {"the mesh's retries", 11,
+     "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\n"
+     "data: {mesh: \"defaultHttpRetryPolicy: {attempts: 5}\"}\n"},
+    {"another name of a service", -1,
+     "apiVersion: v1\nkind: Service\nmetadata: {name: alias, namespace: a}\n"
+     "spec: {type: ExternalName, externalName: plain.b.svc.cluster.local, ports: [{name: http, port: 80}]}\n"},
+    {"how requests are hashed", -1,
+     ISTIO "DestinationRule\nmetadata: {name: plain, namespace: b}\nspec: {host: plain, trafficPolicy: "
+           "{loadBalancer: {consistentHash: {httpHeaderName: x-user}}}}\n"},
+    {"the address of a service without rules", 12, SERVICE("b", "plain", "10.96.0.8", "name: http, port: 80")},
+    {"a host that is also its address", -1,
+     ISTIO "ServiceEntry\nmetadata: {name: address, namespace: b}\nspec: {hosts: [10.9.9.9], addresses: [10.9.9.9],\n"
+           "  resolution: NONE, ports: [{number: 80, name: http, protocol: HTTP}]}\n"},
+    {"who else claims its name", -1,
+     ISTIO "ServiceEntry\nmetadata: {name: claim, namespace: a}\nspec: {hosts: [plain.b], resolution: STATIC,\n"
+           "  ports: [{number: 80, name: http, protocol: HTTP}], endpoints: [{address: 10.1.1.1}]}\n"},
 };
 
 enum { MOST = sizeof(base) / sizeof(base[0]) + 1 };
@@ -99,6 +117,24 @@ static struct object *parse(struct world *w, const char *text)
     return list.list[0];
 }
 
+/* A table that says a domain twice is refused by every proxy. */
+static void assert_domains_are_unique(const struct plan *p)
+{
+    PLAN_EACH(p, RESOURCE_ROUTES, r)
+    {
+        const struct route_table *t = (const struct route_table *)r;
+        struct map seen;
+
+        map_init(&seen, NULL);
+        for (uint32_t i = 0; i < t->n_hosts; i++)
+            for (uint32_t k = 0; k < t->hosts[i].n_domains; k++) {
+                assert_null(map_get(&seen, t->hosts[i].domains[k]));
+                map_put(&seen, t->hosts[i].domains[k], r);
+            }
+        map_done(&seen);
+    }
+}
+
 /* Some proxies' plans in one text. */
 static void print_all(struct compiler *c, struct buf *out)
 {
@@ -114,6 +150,7 @@ static void print_all(struct compiler *c, struct buf *out)
             c, &(struct proxy_facts){
                    .kind = proxies[i].kind, .ns = proxies[i].ns, .pod = proxies[i].pod, .ip = proxies[i].ip});
         plan_print(out, p);
+        assert_domains_are_unique(p);
         plan_unref(p);
     }
 }

@@ -275,6 +275,54 @@ static void of_a_pod_only_what_is_read_is_kept(void **state)
     done(&f);
 }
 
+#define CONTAINER(name, ports) "{\"name\":\"" name "\",\"image\":\"i\",\"ports\":[" ports "]}"
+
+static void a_port_is_found_by_its_name_in_whatever_container_it_is(void **state)
+{
+    static const struct int_or_str named = {.set = true, .text = {"web", 3}};
+    struct fixture f;
+    struct store_snapshot *s;
+    const struct pod *p;
+
+    init(&f);
+    store_put_json(
+        f.store,
+        VIEW("{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p\",\"namespace\":\"default\"},"
+             "\"spec\":{\"containers\":[" CONTAINER("first", "") "," CONTAINER(
+                 "second", "{\"containerPort\":1}") "," CONTAINER("third",
+                                                                  "{\"name\":\"web\",\"containerPort\":8080}") "]}}"));
+    s = store_take(f.store);
+    p = (const struct pod *)(void *)snapshot_get(s->mesh, KIND_POD, VIEW("default"), VIEW("p"));
+    assert_int_equal(pod_port(&p->spec, &named), 8080);
+    assert_int_equal(p->spec.n_containers, 2); /* the second has nothing that anybody asks for */
+    store_release(f.store, s);
+    done(&f);
+}
+
+static void of_a_service_no_tree_is_kept_but_what_it_says(void **state)
+{
+    struct fixture f;
+    struct store_snapshot *s;
+    const struct service *v;
+
+    init(&f);
+    store_put_json(f.store,
+                   VIEW("{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"v\",\"namespace\":"
+                        "\"default\",\"labels\":{\"labels\":\"x\"}},\"spec\":{\"clusterIP\":\"10.96.0.1\","
+                        "\"ipFamilies\":[\"IPv4\"],\"selector\":{\"selector\":\"y\"},\"ports\":[{\"name\":"
+                        "\"http\",\"port\":80,\"targetPort\":\"web\"}]},\"status\":{\"loadBalancer\":{}}}"));
+    store_put_json(f.store, POD("Running", "")); /* over the memory that the text was read into */
+    s = store_take(f.store);
+    v = (const struct service *)(void *)snapshot_get(s->mesh, KIND_SERVICE, VIEW("default"), VIEW("v"));
+    assert_true(v && view_is(v->cluster_ip, "10.96.0.1") && v->n_ports == 1);
+    assert_true(view_is(v->ports[0].name, "http") && view_is(v->ports[0].target_port.text, "web"));
+    assert_true(labels_is(&v->selector, "selector", "y") && labels_is(&v->o.meta.labels, "labels", "x"));
+    assert_null(v->o.node);
+    assert_null(v->ports[0].part.node);
+    store_release(f.store, s);
+    done(&f);
+}
+
 #define VS_JSON(version, timeout, status)                                                                              \
     VIEW("{\"apiVersion\":\"networking.istio.io/v1\",\"kind\":\"VirtualService\",\"metadata\":{\"name\":\"v\","        \
          "\"namespace\":\"default\",\"resourceVersion\":\"" version                                                    \
@@ -317,6 +365,8 @@ int main(void)
         cmocka_unit_test(a_bad_object_is_named_and_its_last_good_one_stays),
         cmocka_unit_test(json_of_an_api_server_is_put_and_replaced),
         cmocka_unit_test(of_a_pod_only_what_is_read_is_kept),
+        cmocka_unit_test(a_port_is_found_by_its_name_in_whatever_container_it_is),
+        cmocka_unit_test(of_a_service_no_tree_is_kept_but_what_it_says),
         cmocka_unit_test(what_says_nothing_new_is_not_told),
         cmocka_unit_test(what_an_old_snapshot_holds_outlives_its_replacement),
         cmocka_unit_test(a_folder_is_read_and_read_again_when_it_changes),
